@@ -1,0 +1,95 @@
+"""Future liver remnant: what a planned resection would leave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from liverseg.case import Remnant, SegmentReadout
+from liverseg.errors import UsageError
+
+# Beyond these a height in meters or a weight in pounds was meant, or a digit slipped.
+HEIGHT_CM = (50.0, 250.0)
+WEIGHT_KG = (10.0, 350.0)
+# Segment IV may be named whole where it comes in two parts.
+PARTS_OF_SEGMENT_4 = ("IVa", "IVb")
+
+
+def future_liver_remnant(
+    segments: Sequence[SegmentReadout],
+    resected: Sequence[str],
+    height_cm: float | None = None,
+    weight_kg: float | None = None,
+) -> Remnant:
+    """The remnant after resection of whole segments, tumor left out of both sides of the fraction.
+
+    Percent of the liver is remnant / (total liver - tumor). With height and weight, also of the
+    standardized liver volume (:func:`standardized_liver_ml`). Segments resected come back in reading
+    order, each once.
+
+    Args:
+        segments: of a measured case, in reading order.
+        resected: numerals such as "VI"; "IV" means both parts where segment IV is split.
+        height_cm, weight_kg: of the person, both or neither.
+
+    Raises:
+        UsageError: no segment or an unknown one; only one of height and weight; a value no person has.
+    """
+    gone = _known_segments(segments, resected)
+    kept = [segment for segment in segments if segment.name not in gone]
+    remnant_ml = _without_tumor(kept)
+    functional_ml = _without_tumor(segments)
+    standardized = None
+    if height_cm is not None or weight_kg is not None:
+        standardized = standardized_liver_ml(height_cm, weight_kg)
+    return Remnant(
+        resected=tuple(segment.name for segment in segments if segment.name in gone),
+        remnant_ml=remnant_ml,
+        percent_of_liver=100.0 * remnant_ml / functional_ml if functional_ml > 0 else None,
+        standardized_liver_ml=standardized,
+        percent_of_standardized=100.0 * remnant_ml / standardized if standardized is not None else None,
+    )
+
+
+def standardized_liver_ml(height_cm: float | None, weight_kg: float | None) -> float:
+    """-794.41 + 1267.28 x BSA (Vauthey et al., Liver Transpl 2002), BSA in m2 by Mosteller (NEJM 1987).
+
+    Raises:
+        UsageError: a value is missing or no person has it, or the person is too small for the formula,
+            which was found in adults.
+    """
+    if height_cm is None or weight_kg is None:
+        raise UsageError("The standardized liver volume needs height and weight: give both or neither.")
+    for name, value, (low, high), unit in (
+        ("height", height_cm, HEIGHT_CM, "cm"),
+        ("weight", weight_kg, WEIGHT_KG, "kg"),
+    ):
+        if not low <= value <= high:
+            raise UsageError(f"A {name} of {value:g} {unit} is no person's: give {low:g} to {high:g} {unit}.")
+    volume = -794.41 + 1267.28 * math.sqrt(height_cm * weight_kg / 3600.0)
+    if volume <= 0:
+        raise UsageError(
+            f"{height_cm:g} cm and {weight_kg:g} kg are too small for the formula of the standardized liver "
+            "volume, which holds for adults: leave height and weight out."
+        )
+    return volume
+
+
+def _without_tumor(segments: Sequence[SegmentReadout]) -> float:
+    return sum(segment.volume_ml - segment.lesion_ml for segment in segments)
+
+
+def _known_segments(segments: Sequence[SegmentReadout], resected: Sequence[str]) -> set[str]:
+    if not resected:
+        raise UsageError("No segment to resect was named: give some of I to VIII.")
+    names = [segment.name for segment in segments]
+    known: dict[str, tuple[str, ...]] = {name.lower(): (name,) for name in names}
+    if set(PARTS_OF_SEGMENT_4) <= set(names):
+        known["iv"] = PARTS_OF_SEGMENT_4
+    gone: set[str] = set()
+    for name in resected:
+        parts = known.get(name.strip().lower(), ())
+        if not parts:
+            raise UsageError(f"There is no segment {name!r} to resect: this liver has {', '.join(names)}.")
+        gone.update(parts)
+    return gone
