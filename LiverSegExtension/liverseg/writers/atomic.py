@@ -1,0 +1,79 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+
+from liverseg.errors import UsageError
+
+_REASONS = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than this system or disk allows",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EISDIR: "a folder of that name is in the way",
+    errno.EEXIST: "a file of that name is in the way",
+}
+
+
+def plain_reason(error: OSError) -> str:
+    """Why a file operation failed, in words a user can act on."""
+    return _REASONS.get(error.errno or 0, error.strerror or str(error))
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to, and rename it to ``path`` when all went well.
+
+    The temporary name ends like the real one, so that libraries which choose the format by the extension
+    choose the right one. Its content is on the disk before the rename, so that not even a power cut
+    leaves a half file under the real name. On any exception, a cancel included, the temporary file is
+    removed and what was there under the real name stays.
+
+    Raises:
+        UsageError: the file could not be written (no space, no permission, a folder in the way).
+    """
+    temporary = path.with_name(f".{secrets.token_hex(4)}.part.{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {plain_reason(error)}; choose another output folder or make room"
+        ) from error
+    finally:
+        # After the rename there is nothing left under the temporary name.
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, filenames: Set[str]) -> None:
+    """Remove the temporary files of these names that a killed run left in a folder."""
+    for path in folder.glob(".????????.part.*"):
+        if path.name.split(".part.", 1)[1] in filenames:
+            path.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents.
+
+    Raises:
+        UsageError: a file is in the way, or there is no permission.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not a folder; choose another output folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the folder {folder}: {plain_reason(error)}; choose another output folder"
+        ) from error

@@ -1,0 +1,163 @@
+"""Files appear whole or not at all, and foreign files stay."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from liverseg import writers
+from liverseg.errors import Cancelled, UsageError
+from liverseg.writers import OUTPUTS, check_output_folder, write_case
+from liverseg.writers.atomic import written_whole
+from writer_cases import make_case
+
+LIGHT = ["report", "lesions_table"]
+
+
+def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "liver.nii.gz"
+    with written_whole(path) as temporary:
+        temporary.write_bytes(b"whole")
+        assert temporary.parent == tmp_path
+        assert temporary.name.endswith(".nii.gz")
+        assert not path.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["liver.nii.gz"]
+    assert path.read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("error", [ValueError("defect"), Cancelled("stop"), KeyboardInterrupt()])
+def test_an_exception_leaves_the_earlier_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("earlier")
+    with pytest.raises(type(error)), written_whole(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+    assert path.read_text() == "earlier"
+
+
+def test_a_folder_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(UsageError, match=r"report\.json.*folder") as caught:
+        write_case(make_case(), tmp_path, ["report"], force=True)
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit on file sizes needs POSIX")
+@pytest.mark.parametrize("name", ["ct_liver", "segmentation", "measurements", "preview"])
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    # In a process of its own whose files may not grow beyond a few hundred bytes, as on a full disk.
+    program = textwrap.dedent(f"""
+        import resource, signal, sys
+        from pathlib import Path
+        from writer_cases import make_case
+        from liverseg.errors import UsageError
+        from liverseg.writers import OUTPUTS, write_case
+        from importlib import import_module
+        case = make_case()
+        import_module(OUTPUTS[{name!r}].writer.partition(":")[0])
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, resource.RLIM_INFINITY))
+        try:
+            write_case(case, Path(sys.argv[1]), [{name!r}])
+        except UsageError as error:
+            print(error)
+            sys.exit(7)
+    """)
+    search = os.pathsep.join([str(Path(__file__).parent), str(Path(writers.__file__).parents[2])])
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "out")],
+        env=os.environ | {"PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 7, result.stderr
+    assert "cannot write" in result.stdout
+    assert len(result.stdout.strip().splitlines()) == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_as_output_folder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_text("notes")
+    for act in (check_output_folder, lambda folder: write_case(make_case(), folder, LIGHT)):
+        with pytest.raises(UsageError, match="is a file, not a folder"):
+            act(path)
+    with pytest.raises(UsageError, match="is a file"):
+        check_output_folder(path / "deeper")
+    assert path.read_text() == "notes"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(UsageError, match="permission"):
+            check_output_folder(tmp_path / "out")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_earlier_results_are_refused_unless_forced(tmp_path: Path) -> None:
+    write_case(make_case(), tmp_path, LIGHT)
+    before = (tmp_path / "report.json").read_bytes()
+    with pytest.raises(UsageError, match=r"holds results already.*--force") as caught:
+        check_output_folder(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    with pytest.raises(UsageError, match="--force"):
+        write_case(make_case(lesion_count=1), tmp_path, LIGHT)
+    assert (tmp_path / "report.json").read_bytes() == before
+    check_output_folder(tmp_path, force=True)
+    write_case(make_case(lesion_count=1), tmp_path, LIGHT, force=True)
+    assert (tmp_path / "report.json").read_bytes() != before
+
+
+def test_checking_a_folder_makes_nothing(tmp_path: Path) -> None:
+    check_output_folder(tmp_path / "new" / "deeper")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_foreign_files_stay_and_stale_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The 3D view has a test of its own; here it would only cost seconds.
+    monkeypatch.setattr("liverseg.writers.preview.render_3d", lambda case, size: None)
+    (tmp_path / "notes.txt").write_text("mine")
+    case = make_case(vessels=True)
+    write_case(case, tmp_path)
+    assert (tmp_path / "vessels.nii.gz").exists()
+    without = replace(case, masks=replace(case.masks, vessels=None))
+    # A part of the outputs leaves the others alone; a whole result replaces all of the earlier one.
+    write_case(without, tmp_path, ["report"], force=True)
+    assert (tmp_path / "vessels.nii.gz").exists()
+    written = write_case(without, tmp_path, force=True)
+    assert not (tmp_path / "vessels.nii.gz").exists()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written.values()} | {"notes.txt"}
+
+
+def test_what_a_killed_run_left_is_tidied_up(tmp_path: Path) -> None:
+    # A killed process renames nothing: the half file stays under its temporary name alone.
+    program = (
+        "import os, sys; from pathlib import Path; from liverseg.writers.atomic import written_whole\n"
+        "with written_whole(Path(sys.argv[1]) / 'report.json') as path:\n"
+        "    path.write_text('{'); os._exit(9)"
+    )
+    root = Path(writers.__file__).parents[2]
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=root, timeout=60, check=False)
+    (tmp_path / ".notes.part.txt").write_text("mine")
+    assert len(list(tmp_path.iterdir())) == 2
+    check_output_folder(tmp_path)
+    write_case(make_case(), tmp_path, ["lesions_table"])
+    assert {p.name for p in tmp_path.iterdir()} == {".notes.part.txt", "lesions.csv"}
+
+
+def test_the_report_is_written_last() -> None:
+    assert list(OUTPUTS)[-1] == "report"
