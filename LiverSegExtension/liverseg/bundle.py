@@ -1,0 +1,172 @@
+"""Model bundles: a folder with a card (JSON) and one safetensors file a network.
+
+``Resources/Models/<name>/card.json`` describes each network: what it is built of, the spacing, the patch,
+the normalization, the meaning of its classes, and the sha256 of its weights. Weights of another origin
+are used by dropping such a folder beside the others, or by giving its path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from liverseg.errors import ModelError
+from liverseg.resources import resources_folder
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT_MODEL = "liverseg-1"
+STAGES = ("stage1", "stage2", "couinaud")
+# MONAI's DynUNet lists the same layers twice in its state: by their own names and inside this chain.
+_SECOND_NAMES = "skip_layers."
+
+
+@dataclass(frozen=True)
+class NetworkCard:
+    """What a network expects and gives.
+
+    Attributes:
+        stage: "stage1", "stage2" or "couinaud".
+        network: description for :func:`liverseg.networks.build_network`.
+        spacing_mm: isotropic voxel size of its grid.
+        patch: window (z, y, x) in voxels.
+        window_hu: HU range mapped to 0..1; None where no CT goes in.
+        classes: name of each output class.
+        file: weights, beside the card.
+        sha256: of that file.
+    """
+
+    stage: str
+    network: dict[str, Any]
+    spacing_mm: float
+    patch: tuple[int, int, int]
+    window_hu: tuple[float, float] | None
+    classes: tuple[str, ...]
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model: its folder, its name and the cards of its networks."""
+
+    folder: Path
+    name: str
+    card: dict[str, Any]
+    networks: dict[str, NetworkCard]
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """Hash of each network's weights."""
+        return {stage: card.sha256 for stage, card in self.networks.items()}
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle's card; the weights are read and checked by :func:`load_network`.
+
+    Raises:
+        ModelError: the card is missing, is not JSON, or lacks a field.
+    """
+    path = folder / "card.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        networks = {
+            stage: NetworkCard(
+                stage=stage,
+                network=dict(entry["network"]),
+                spacing_mm=float(entry["spacing_mm"]),
+                patch=(int(entry["patch"][0]), int(entry["patch"][1]), int(entry["patch"][2])),
+                window_hu=tuple(entry["window_hu"]) if entry.get("window_hu") else None,
+                classes=tuple(entry["classes"]),
+                file=str(entry["file"]),
+                sha256=str(entry["sha256"]),
+            )
+            for stage, entry in card["networks"].items()
+        }
+        return Bundle(folder, str(card["name"]), card, networks)
+    except OSError as error:
+        raise ModelError(f"no model card at {path}; choose a folder listed by 'liverseg models'") from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ModelError(f"the model card {path} is damaged ({error}); copy the bundle again") from error
+
+
+def installed_bundles() -> list[Bundle]:
+    """All bundles under ``Resources/Models``, by name."""
+    folders = sorted(p.parent for p in (resources_folder() / "Models").glob("*/card.json"))
+    return [read_bundle(folder) for folder in folders]
+
+
+def find_bundle(name: str | None = None) -> Bundle:
+    """The bundle of that name, or in the folder of that path; the default one for None.
+
+    Raises:
+        ModelError: there is none; the message lists what there is.
+    """
+    wanted = name or DEFAULT_MODEL
+    if name and (Path(name) / "card.json").is_file():
+        return read_bundle(Path(name))
+    bundles = installed_bundles()
+    for bundle in bundles:
+        if bundle.name == wanted:
+            return bundle
+    there = ", ".join(b.name for b in bundles) or "none"
+    raise ModelError(
+        f"no model named {wanted!r} (installed: {there}); give one of these or a bundle's folder"
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_network(bundle: Bundle, stage: str) -> torch.nn.Module:
+    """A network of a bundle with its weights, in evaluation mode on the CPU.
+
+    Raises:
+        ModelError: the stage or the file is missing, the file is not the one the card names, or does not fit.
+    """
+    from safetensors.torch import load_file
+
+    from liverseg.networks import build_network
+
+    if stage not in bundle.networks:
+        raise ModelError(f"the model {bundle.name} has no network for {stage}; choose another model")
+    card = bundle.networks[stage]
+    path = bundle.folder / card.file
+    if not path.is_file():
+        raise ModelError(f"{path} is missing; copy the bundle {bundle.name} again")
+    if file_sha256(path) != card.sha256:
+        raise ModelError(
+            f"{path} is damaged or changed (sha256 differs from the card); copy the bundle again"
+        )
+    network = build_network(card.network)
+    weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+    try:
+        missing, surplus = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit the network in its card; copy the bundle again") from error
+    if surplus or any(not name.startswith(_SECOND_NAMES) for name in missing):
+        raise ModelError(f"{path} does not fit the network in its card; copy the bundle again")
+    return network.eval()
+
+
+def save_network(network: torch.nn.Module, path: Path) -> str:
+    """Write a network's weights as half-precision safetensors; returns the file's sha256."""
+    import torch
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = {
+        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        for name, tensor in network.state_dict().items()
+        if not name.startswith(_SECOND_NAMES)
+    }
+    save_file(half, path)
+    path.chmod(0o644)
+    return file_sha256(path)

@@ -1,0 +1,205 @@
+"""The one road from a CT to a ``Case``: check, stage 1, crop, stage 2, Couinaud, lesions, measure."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+
+from liverseg import __version__, stages
+from liverseg.bundle import Bundle, find_bundle
+from liverseg.case import Case, CouinaudMethod, Masks, Provenance
+from liverseg.checks import check_volume
+from liverseg.couinaud import split_liver
+from liverseg.device import Rung, choose_device
+from liverseg.errors import UsageError
+from liverseg.geometry import CanonicalOrder
+from liverseg.measure import label_lesions, measure
+from liverseg.progress import Progress, silent
+from liverseg.reading import volume_hash
+from liverseg.uneven import labels_to_read_grid, needs_even_grid, to_even_grid
+from liverseg.volume import Volume
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """How a CT is read out.
+
+    Attributes:
+        device: "auto", "cuda", "mps" or "cpu".
+        quality: "full" or "fast" (windows of stage 2 overlap less).
+        model: name or folder of a bundle; None for the default.
+        split_segment_4: segment IV as IVa and IVb.
+        force: go on where the gray values are no plausible HU.
+    """
+
+    device: str = "auto"
+    quality: str = "full"
+    model: str | None = None
+    split_segment_4: bool = False
+    force: bool = False
+
+
+@dataclass
+class Stopwatch:
+    """Seconds spent in each named stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times the block."""
+        began = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 2)
+        log.info("%s: %.1f s", name, self.seconds[name])
+
+
+def part_of(progress: Progress, low: float, high: float, name: str) -> Progress:
+    """A listener that maps 0..1 onto ``low``..``high`` of another one and says the stage's name."""
+
+    def listener(fraction: float, message: str) -> None:
+        progress(low + fraction * (high - low), f"{name}: {message}")
+
+    return listener
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkMasks:
+    """Liver, lesions (bool) and lesion score in canonical order, what each stage ran on, and warnings."""
+
+    liver: np.ndarray
+    lesions: np.ndarray
+    score: np.ndarray
+    rungs: tuple[Rung, ...]
+    warnings: tuple[str, ...]
+
+
+def segment(ct: Volume, options: SegmentOptions | None = None, progress: Progress = silent) -> Case:
+    """Read out a CT.
+
+    Args:
+        ct: Hounsfield units, any orientation and spacing.
+        progress: hears of every window; may raise ``Cancelled``.
+
+    Returns:
+        The read-out; with an empty liver when none was found (volume 0, no lesions).
+
+    Raises:
+        InputRefused: the volume is no CT that can be read out.
+        ModelError: the model is missing or damaged.
+        OutOfMemory: on every rung of the ladder.
+        Cancelled: from ``progress``.
+    """
+    options = options or SegmentOptions()
+    if options.quality not in stages.OVERLAP:
+        raise UsageError(f"the quality {options.quality!r} is not known; use fast or full")
+    watch = Stopwatch()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    with watch.stage("check"):
+        progress(0.0, "checking the CT")
+        checked = check_volume(ct, force=options.force)
+        bundle = find_bundle(options.model)
+        device = choose_device(options.device)
+    uneven = needs_even_grid(ct)
+    even = to_even_grid(ct) if uneven else ct
+    order = CanonicalOrder.of(even.geometry)
+    hu = np.ascontiguousarray(order.apply(even.array))
+    spacing = order.geometry(even.geometry).spacing_kji
+    found = _networks(hu, spacing, bundle, device, options, watch, progress)
+    liver, lesions, score = (
+        np.ascontiguousarray(order.undo(a)) for a in (found.liver, found.lesions, found.score)
+    )
+    if uneven:
+        liver = labels_to_read_grid(liver.astype(np.uint8), even.geometry, ct) > 0
+        lesions = (labels_to_read_grid(lesions.astype(np.uint8), even.geometry, ct) > 0) & liver
+        score = labels_to_read_grid(score, even.geometry, ct)
+    with watch.stage("couinaud"):
+        progress(0.8, "Couinaud segments")
+        split = split_liver(liver, ct.geometry, bundle, options.split_segment_4)
+    with watch.stage("lesions"):
+        progress(0.87, "lesions")
+        labels = label_lesions(lesions, ct.geometry)
+        provenance = Provenance(
+            version=__version__,
+            model_name=bundle.name,
+            weights_sha256=bundle.sha256,
+            device=found.rungs[-1].device,
+            precision=found.rungs[-1].precision,
+            torch=torch.__version__,
+            started=started,
+            seconds=watch.seconds,
+            parameters={"quality": options.quality, "split_segment_4": options.split_segment_4},
+            input=describe_input(ct),
+        )
+        case = measure(
+            ct,
+            Masks(liver=liver, couinaud=split.labels, lesions=labels),
+            method=split.method if liver.any() else CouinaudMethod("none"),
+            provenance=provenance,
+            confidences=confidences(labels, score),
+            warnings=(*ct.warnings, *checked.warnings, *found.warnings, *split.warnings),
+        )
+    progress(0.95, "measured")
+    return case
+
+
+def describe_input(ct: Volume) -> dict[str, object]:
+    """What the report says of the input: kind, hash, UIDs, grid; no names."""
+    return {
+        "kind": ct.source.kind,
+        "sha256": ct.source.sha256 or volume_hash(ct),
+        "study_uid": ct.source.study_uid,
+        "series_uid": ct.source.series_uid,
+        "modality": ct.source.modality,
+        "size_ijk": list(ct.array.shape[::-1]),
+        "spacing_ijk_mm": [round(float(s), 5) for s in ct.geometry.spacing_ijk],
+    }
+
+
+def confidences(labels: np.ndarray, score: np.ndarray) -> dict[int, float]:
+    """Mean lesion probability inside each lesion."""
+    inside = labels > 0
+    sums = np.bincount(labels[inside], weights=score[inside])
+    counts = np.bincount(labels[inside])
+    return {int(n): round(float(sums[n] / counts[n]), 4) for n in np.flatnonzero(counts)}
+
+
+def _networks(
+    hu: np.ndarray,
+    spacing: tuple[float, float, float],
+    bundle: Bundle,
+    device: str,
+    options: SegmentOptions,
+    watch: Stopwatch,
+    progress: Progress,
+) -> NetworkMasks:
+    """Stage 1 and stage 2 over a canonical CT; all empty when there is no liver."""
+    empty = np.zeros(hu.shape, dtype=bool)
+    with watch.stage("stage1"):
+        rough, ran1 = stages.find_liver(hu, spacing, bundle, device, part_of(progress, 0.02, 0.25, "liver"))
+    if rough is None:
+        text = "no liver was found in this CT; the outputs are empty"
+        return NetworkMasks(
+            empty, empty, np.zeros(hu.shape, np.float32), (ran1.rung,), (*ran1.warnings, text)
+        )
+    with watch.stage("stage2"):
+        listener = part_of(progress, 0.25, 0.78, "lesions")
+        fine, ran2 = stages.find_lesions(hu, spacing, rough, bundle, device, options.quality, listener)
+    liver, lesions, score = empty, empty.copy(), np.zeros(hu.shape, dtype=np.float32)
+    liver[rough.box], lesions[rough.box], score[rough.box] = fine.liver, fine.lesions, fine.lesion_score
+    return NetworkMasks(
+        liver,
+        lesions,
+        score,
+        (ran1.rung, ran2.rung),
+        (*ran1.warnings, *ran2.warnings),
+    )

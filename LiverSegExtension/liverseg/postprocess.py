@@ -1,0 +1,108 @@
+"""From raw network masks to clean ones: components, holes, crumbs, small claims."""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+
+from liverseg.geometry import bounding_box
+
+
+def keep_main_parts(mask: np.ndarray, smallest_share: float) -> np.ndarray:
+    """The largest component and all others with at least ``smallest_share`` of its size (26-connected)."""
+    labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
+    if count <= 1:
+        return mask
+    sizes = cc3d.statistics(labels)["voxel_counts"].astype(float)
+    sizes[0] = 0
+    keep = sizes >= smallest_share * sizes.max()
+    keep[0] = False
+    return keep[labels]
+
+
+def fill_holes(mask: np.ndarray, largest_voxels: float) -> np.ndarray:
+    """Fill enclosed background components of at most ``largest_voxels`` (6-connected background)."""
+    box = bounding_box(mask)
+    if box is None:
+        return mask
+    part = mask[box]
+    labels = cc3d.connected_components(~np.pad(part, 1), connectivity=6)
+    sizes = cc3d.statistics(labels)["voxel_counts"]
+    fill = sizes <= largest_voxels
+    fill[0] = False
+    fill[labels[0, 0, 0]] = False
+    filled = mask.copy()
+    filled[box] |= fill[labels][1:-1, 1:-1, 1:-1]
+    return filled
+
+
+def drop_small_claims(
+    lesions: np.ndarray, score: np.ndarray, smallest_voxels: float, smallest_peak: float
+) -> np.ndarray:
+    """Lesion components without those that are too small or that the network never was sure of.
+
+    Args:
+        lesions: bool.
+        score: the network's lesion probability on the same grid.
+        smallest_voxels: components with fewer voxels go.
+        smallest_peak: components whose highest score stays below go.
+    """
+    labels, count = cc3d.connected_components(lesions, connectivity=26, return_N=True)
+    if count == 0:
+        return lesions
+    sizes = cc3d.statistics(labels)["voxel_counts"]
+    peaks = np.zeros(count + 1, dtype=np.float32)
+    inside = labels > 0
+    np.maximum.at(peaks, labels[inside], score[inside])
+    keep = (sizes >= smallest_voxels) & (peaks >= smallest_peak)
+    keep[0] = False
+    return keep[labels]
+
+
+def merge_crumbs(segments: np.ndarray) -> np.ndarray:
+    """One component a segment: every smaller piece takes the label it touches most (26-connected).
+
+    A piece that touches no other segment, an island of the liver, keeps its label.
+
+    Args:
+        segments: uint8, 0 outside the liver.
+    """
+    pieces, count = cc3d.connected_components(segments, connectivity=26, return_N=True)
+    statistics = cc3d.statistics(pieces)
+    sizes = statistics["voxel_counts"]
+    result = segments.copy()
+    main: dict[int, int] = {}
+    label_of = {}
+    for piece in range(1, count + 1):
+        box = statistics["bounding_boxes"][piece]
+        label_of[piece] = int(segments[box][pieces[box] == piece][0])
+        best = main.get(label_of[piece])
+        if best is None or sizes[piece] > sizes[best]:
+            main[label_of[piece]] = piece
+    crumbs = [p for p in range(1, count + 1) if main[label_of[p]] != p]
+    for piece in sorted(crumbs, key=lambda p: int(sizes[p])):
+        box = statistics["bounding_boxes"][piece]
+        wide = tuple(
+            slice(max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(box, segments.shape, strict=True)
+        )
+        own = pieces[wide] == piece
+        around = _dilate(own) & ~own
+        neighbors = result[wide][around]
+        votes = np.bincount(neighbors[neighbors > 0], minlength=1)
+        if votes.sum() > 0:
+            result[wide][own] = np.argmax(votes)
+    return result
+
+
+def _dilate(mask: np.ndarray) -> np.ndarray:
+    """26-neighborhood dilation by one voxel."""
+    grown = mask
+    for axis in range(3):
+        shifted = grown.copy()
+        ahead = [slice(None)] * 3
+        behind = [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        shifted[tuple(ahead)] |= grown[tuple(behind)]
+        shifted[tuple(behind)] |= grown[tuple(ahead)]
+        grown = shifted
+    return grown

@@ -1,0 +1,191 @@
+"""The two stages: where the liver is, and what lies in it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from liverseg.bundle import Bundle, load_network
+from liverseg.device import Rung, is_out_of_memory, ladder
+from liverseg.errors import OutOfMemory
+from liverseg.geometry import bounding_box
+from liverseg.inference import sliding_scores
+from liverseg.intensity import normalize_hu
+from liverseg.postprocess import drop_small_claims, fill_holes, keep_main_parts
+from liverseg.progress import Progress, silent
+from liverseg.resample import grid_for_spacing, resize
+
+log = logging.getLogger(__name__)
+
+Box = tuple[slice, slice, slice]
+T = TypeVar("T")
+
+# Below this there is no liver worth reading out (a child's liver has some 200 ml).
+SMALLEST_LIVER_ML = 60.0
+# Pieces of stage 1 below this share of the largest are other organs; a liver cut in two keeps both parts.
+SMALLEST_PART = 0.1
+# Room around the liver that stage 2 sees.
+MARGIN_MM = 20.0
+# Enclosed gaps that are filled: vessels and fat within the liver, not the gallbladder fossa or the cava.
+LARGEST_HOLE_ML = 3.0
+OVERLAP = {"fast": 0.125, "full": 0.4}
+
+
+@dataclass(frozen=True, eq=False)
+class RoughLiver:
+    """Stage 1's liver: probability on the coarse grid, and its box on the CT's (both canonical)."""
+
+    mask: np.ndarray
+    box: Box
+
+
+@dataclass(frozen=True, eq=False)
+class FineMasks:
+    """Stage 2's masks on the crop (canonical order), and the lesion probability there."""
+
+    liver: np.ndarray
+    lesions: np.ndarray
+    lesion_score: np.ndarray
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a stage ran on, and warnings about rungs that did not hold."""
+
+    rung: Rung
+    warnings: tuple[str, ...]
+
+
+def on_ladder(device: str, work: Callable[[Rung], T]) -> tuple[T, Ran]:
+    """Do ``work`` on the first rung of the memory ladder that holds.
+
+    Raises:
+        OutOfMemory: none does.
+    """
+    warnings: list[str] = []
+    for rung in ladder(device):
+        try:
+            return work(rung), Ran(rung, tuple(warnings))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            warnings.append(f"out of memory on {rung.describe()}; tried the next smaller way")
+            log.warning(warnings[-1])
+        if rung.device == "cuda":
+            torch.cuda.empty_cache()
+    raise OutOfMemory("out of memory on every rung (GPU, small tiles, CPU); close programs or crop the CT")
+
+
+def find_liver(
+    hu: np.ndarray,
+    spacing: tuple[float, float, float],
+    bundle: Bundle,
+    device: str,
+    progress: Progress = silent,
+) -> tuple[RoughLiver | None, Ran]:
+    """Stage 1 over the whole volume.
+
+    Args:
+        hu: (z, y, x) canonical CT.
+        spacing: voxel size in mm (z, y, x).
+
+    Returns:
+        None for the liver when there is none.
+    """
+    card = bundle.networks["stage1"]
+    network = load_network(bundle, "stage1")
+    shape = grid_for_spacing(hu.shape, spacing, [card.spacing_mm] * 3)
+    assert card.window_hu is not None
+    inputs = resize(torch.from_numpy(normalize_hu(hu, card.window_hu)), shape)[None]
+    levels = len(card.network["filters"])
+    scores, ran = on_ladder(
+        device,
+        lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, 0.25, progress=progress),
+    )
+    mask = keep_main_parts(scores[1].numpy() > 0.5, SMALLEST_PART)
+    voxel_ml = float(np.prod([n * s / c for n, s, c in zip(hu.shape, spacing, shape, strict=True)])) / 1000
+    if mask.sum() * voxel_ml < SMALLEST_LIVER_ML:
+        return None, ran
+    coarse = bounding_box(mask)
+    assert coarse is not None
+    box = []
+    for axis in range(3):
+        ratio = hu.shape[axis] / shape[axis]
+        margin = MARGIN_MM / spacing[axis]
+        low = max(0, int(np.floor(coarse[axis].start * ratio - margin)))
+        high = min(hu.shape[axis], int(np.ceil(coarse[axis].stop * ratio + margin)))
+        box.append(slice(low, high))
+    return RoughLiver(mask, (box[0], box[1], box[2])), ran
+
+
+def mask_on_crop(
+    rough: RoughLiver, full_shape: tuple[int, ...], crop_shape: tuple[int, int, int]
+) -> torch.Tensor:
+    """Stage 1's mask (0/1, float) on a grid of ``crop_shape`` voxels over its box."""
+    axes = []
+    for axis, part in enumerate(rough.box):
+        # Voxel centers of the crop's grid, as fractions of the whole scan, in grid_sample's -1..1.
+        line = (torch.arange(crop_shape[axis]) + 0.5) / crop_shape[axis]
+        axes.append((part.start + line * (part.stop - part.start)) / full_shape[axis] * 2 - 1)
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flip(-1)[None].float()
+    soft = torch.nn.functional.grid_sample(
+        torch.from_numpy(rough.mask.astype(np.float32))[None, None],
+        grid,
+        padding_mode="border",
+        align_corners=False,
+    )
+    return (soft[0, 0] > 0.5).float()
+
+
+def find_lesions(
+    hu: np.ndarray,
+    spacing: tuple[float, float, float],
+    rough: RoughLiver,
+    bundle: Bundle,
+    device: str,
+    quality: str = "full",
+    progress: Progress = silent,
+) -> tuple[FineMasks, Ran]:
+    """Stage 2 over the crop: the liver's fine border and its lesions.
+
+    Args:
+        hu: (z, y, x) canonical CT, whole.
+        spacing: voxel size in mm (z, y, x).
+        quality: "fast" or "full": how far windows overlap.
+    """
+    card = bundle.networks["stage2"]
+    network = load_network(bundle, "stage2")
+    crop = hu[rough.box]
+    shape = grid_for_spacing(crop.shape, spacing, [card.spacing_mm] * 3)
+    assert card.window_hu is not None
+    image = resize(torch.from_numpy(normalize_hu(crop, card.window_hu)), shape)
+    known = mask_on_crop(rough, hu.shape, shape)
+    reach = 2 * int(round(10.0 / card.spacing_mm)) + 1
+    near = torch.nn.functional.max_pool3d(known[None, None], reach, 1, reach // 2)[0, 0] > 0
+    levels = len(card.network["filters"])
+    scores, ran = on_ladder(
+        device,
+        lambda rung: sliding_scores(
+            network, torch.stack([image, known]), card.patch, levels, rung, OVERLAP[quality], near, progress
+        ),
+    )
+    scores[1:] *= near
+    tuned = bundle.card.get("postprocessing", {})
+    lesion_score = resize(scores[2], crop.shape).numpy()
+    liver_score = resize(scores[1] + scores[2], crop.shape).numpy()
+    voxel_ml = float(np.prod(spacing)) / 1000
+    liver = keep_main_parts(liver_score > 0.5, 0.02)
+    liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
+    lesions = liver & (lesion_score > float(tuned.get("lesion_threshold", 0.5)))
+    lesions = drop_small_claims(
+        lesions,
+        lesion_score,
+        float(tuned.get("smallest_lesion_ml", 0.03)) / voxel_ml,
+        float(tuned.get("smallest_peak", 0.6)),
+    )
+    return FineMasks(liver, lesions, lesion_score), ran

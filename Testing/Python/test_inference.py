@@ -1,0 +1,106 @@
+"""Windows over a volume, and what happens when memory runs out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from liverseg import stages
+from liverseg.device import Rung, choose_device, is_out_of_memory, ladder
+from liverseg.errors import Cancelled, OutOfMemory, UsageError
+from liverseg.inference import sliding_scores, window_size
+
+CPU = Rung("cpu", "fp32")
+
+
+class Brightness(torch.nn.Module):
+    """Class 1 where a voxel is bright; its answer depends on no neighbor, so windows must not show."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([-x, x], dim=1) * 3
+
+
+def test_windows_leave_no_trace_in_the_scores():
+    volume = torch.randn((1, 40, 37, 53), generator=torch.Generator().manual_seed(0))
+    scores = sliding_scores(Brightness(), volume, (16, 16, 16), 3, CPU)
+    expected = torch.softmax(torch.cat([-volume, volume]) * 3, dim=0)
+    assert scores.shape == (2, 40, 37, 53)
+    assert torch.allclose(scores, expected, atol=1e-5)
+
+
+def test_a_volume_smaller_than_a_window_is_padded_and_cut_back():
+    volume = torch.ones((1, 5, 6, 7))
+    assert sliding_scores(Brightness(), volume, (16, 16, 16), 3, CPU).shape == (2, 5, 6, 7)
+
+
+def test_windows_without_a_voxel_of_interest_are_skipped():
+    volume = torch.ones((1, 16, 16, 64))
+    where = torch.zeros((16, 16, 64), dtype=torch.bool)
+    where[8, 8, 4] = True
+    scores = sliding_scores(Brightness(), volume, (16, 16, 16), 3, CPU, where=where)
+    assert scores[1, 8, 8, 4] > 0.9
+    assert float(scores[1, :, :, 40:].max()) == 0
+    assert float(scores[0, :, :, 40:].min()) == 1
+
+
+def test_windows_are_multiples_of_what_the_network_halves():
+    assert window_size((300, 300, 300), (64, 80, 80), 5, 1.0) == (64, 80, 80)
+    assert window_size((70, 83, 10), (64, 80, 80), 5, 1.0) == (80, 96, 16), "one window where it nearly fits"
+    assert window_size((200, 200, 200), (64, 80, 80), 5, 0.5) == (32, 48, 48)
+
+
+def test_cancel_is_felt_after_the_running_window():
+    seen = []
+
+    def stop(fraction: float, message: str) -> None:
+        seen.append(fraction)
+        raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        sliding_scores(Brightness(), torch.ones((1, 64, 64, 64)), (16, 16, 16), 3, CPU, progress=stop)
+    assert len(seen) == 1
+
+
+def test_the_next_rung_is_tried_when_memory_runs_out_and_said_so():
+    tried = []
+
+    def work(rung: Rung) -> str:
+        tried.append(rung)
+        if rung.tile == 1:
+            raise torch.OutOfMemoryError("full")
+        return "done"
+
+    result, ran = stages.on_ladder("cpu", work)
+    assert result == "done"
+    assert ran.rung.tile == 0.5
+    assert len(tried) == 2
+    assert "out of memory" in ran.warnings[0]
+
+
+def test_out_of_memory_on_every_rung_ends_in_one_clear_error():
+    def work(rung: Rung) -> None:
+        raise MemoryError
+
+    with pytest.raises(OutOfMemory, match="every rung"):
+        stages.on_ladder("cpu", work)
+
+
+def test_other_errors_do_not_climb_down_the_ladder():
+    def work(rung: Rung) -> None:
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        stages.on_ladder("cpu", work)
+
+
+def test_a_gpu_run_ends_on_the_cpu_at_last():
+    assert [r.device for r in ladder("mps")][-1] == "cpu"
+    assert is_out_of_memory(torch.OutOfMemoryError("x"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_a_device_that_is_not_there_is_refused_with_what_is():
+    assert choose_device("cpu") == "cpu"
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="usable: .*cpu"):
+            choose_device("cuda")
