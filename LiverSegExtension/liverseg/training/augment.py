@@ -1,0 +1,134 @@
+"""Random changes of space and gray values that a real scan could have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class SpatialRange:
+    """How far a patch may be turned, scaled and bent.
+
+    Attributes:
+        rotation_deg: largest turn about each axis.
+        scale: largest relative change of size, common to all axes.
+        stretch: largest further relative change along each axis.
+        bend_voxels: standard deviation of the elastic displacement.
+    """
+
+    rotation_deg: float = 12.0
+    scale: float = 0.15
+    stretch: float = 0.08
+    bend_voxels: float = 1.5
+
+
+def random_matrix(rng: np.random.Generator, change: SpatialRange) -> np.ndarray:
+    """A random 3x3 map from patch offsets to volume offsets, both in voxels (z, y, x)."""
+    matrix = np.eye(3)
+    for axis in range(3):
+        angle = np.deg2rad(rng.uniform(-change.rotation_deg, change.rotation_deg))
+        a, b = [n for n in range(3) if n != axis]
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ turn
+    size = np.exp(rng.uniform(-change.scale, change.scale))
+    sizes = size * np.exp(rng.uniform(-change.stretch, change.stretch, 3))
+    return matrix @ np.diag(sizes)
+
+
+def sample_patch(
+    volumes: list[torch.Tensor],
+    modes: list[str],
+    center: np.ndarray,
+    shape: tuple[int, int, int],
+    rng: np.random.Generator,
+    change: SpatialRange | None,
+) -> list[torch.Tensor]:
+    """The same randomly moved patch out of several volumes of one grid.
+
+    Args:
+        volumes: tensors (z, y, x) of any type.
+        modes: ``"bilinear"`` or ``"nearest"`` for each volume.
+        center: patch center in voxels (z, y, x).
+        shape: patch size in voxels.
+        change: None for a plain crop.
+
+    Returns:
+        Float tensors of ``shape``; 0 where the patch reaches beyond the volume.
+    """
+    matrix = random_matrix(rng, change) if change else np.eye(3)
+    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in shape]
+    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    points = offsets @ torch.from_numpy(matrix.T).float() + torch.from_numpy(center).float()
+    if change and change.bend_voxels > 0:
+        coarse = torch.from_numpy(rng.normal(0, change.bend_voxels, (1, 3, 5, 6, 6))).float()
+        points += F.interpolate(coarse, size=shape, mode="trilinear")[0].movedim(0, -1)
+    low = [max(0, int(points[..., a].min()) - 1) for a in range(3)]
+    high = [min(volumes[0].shape[a], int(points[..., a].max()) + 3) for a in range(3)]
+    if any(h - lo < 2 for lo, h in zip(low, high, strict=True)):
+        return [torch.zeros(shape) for _ in volumes]
+    size = torch.tensor([h - lo for lo, h in zip(low, high, strict=True)], dtype=torch.float32)
+    grid = ((points - torch.tensor(low, dtype=torch.float32)) * 2 + 1) / size - 1
+    grid = grid.flip(-1)[None]
+    patches = []
+    for volume, mode in zip(volumes, modes, strict=True):
+        part = volume[low[0] : high[0], low[1] : high[1], low[2] : high[2]].float()[None, None]
+        patches.append(F.grid_sample(part, grid, mode=mode, padding_mode="zeros", align_corners=False)[0, 0])
+    return patches
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> torch.Tensor:
+    """Gaussian noise of unit deviation on a coarse grid, interpolated to ``shape``."""
+    coarse = torch.from_numpy(rng.normal(0, 1, (1, 1, cells, cells, cells))).float()
+    return F.interpolate(coarse, size=shape, mode="trilinear")[0, 0]
+
+
+def change_gray_values(image: torch.Tensor, organ: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Scanner, dose, contrast phase: random changes of a patch with values 0..1.
+
+    Args:
+        image: (z, y, x), normalized HU.
+        organ: (z, y, x) bool, the liver with its lesions; its brightness is sometimes moved alone, which
+            covers contrast phases, fatty and very bright livers.
+    """
+    inside = image > 0
+    if rng.random() < 0.3:
+        soft = F.avg_pool3d(organ[None, None].float(), 3, 1, 1)[0, 0]
+        image = image + soft * float(rng.uniform(-0.12, 0.2))
+    if rng.random() < 0.5:
+        image = image * float(rng.uniform(0.8, 1.25)) + float(rng.uniform(-0.1, 0.1))
+    if rng.random() < 0.3:
+        image = image.clamp(0, 1) ** float(np.exp(rng.uniform(-0.35, 0.35)))
+    if rng.random() < 0.15:
+        image = image + smooth_noise(rng, tuple(image.shape), 4) * float(rng.uniform(0, 0.05))
+    if rng.random() < 0.25:
+        image = _thick_slices(image, int(rng.integers(2, 5)))
+    if rng.random() < 0.15:
+        image = F.avg_pool3d(image[None, None], 3, 1, 1)[0, 0]
+    if rng.random() < 0.35:
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        image = image + torch.randn(image.shape, generator=generator) * float(rng.uniform(0, 0.08))
+    return torch.where(inside, image, torch.zeros(())).clamp(0, 1)
+
+
+def _thick_slices(image: torch.Tensor, thickness: int) -> torch.Tensor:
+    slices = max(1, image.shape[0] // thickness)
+    thick = F.adaptive_avg_pool3d(image[None, None], (slices, image.shape[1], image.shape[2]))
+    return F.interpolate(thick, size=tuple(image.shape), mode="trilinear")[0, 0]
+
+
+def cut_field_of_view(
+    image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """End the scan somewhere inside the patch, above or below, as short scans do."""
+    cut = int(rng.integers(image.shape[0] // 8, image.shape[0] // 2))
+    part = slice(0, cut) if rng.random() < 0.5 else slice(image.shape[0] - cut, None)
+    image, label = image.clone(), label.clone()
+    image[part] = 0
+    label[part] = 0
+    return image, label

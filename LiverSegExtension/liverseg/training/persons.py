@@ -1,0 +1,31 @@
+"""Who is who: scans, readings and slices of one person never meet on both sides of a split."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+# One person under several LiTS numbers (data/README.md of the collection, by look and by vessels).
+_SAME_LITS_PERSON = {1: 0, 7: 6, 8: 6, 9: 6, 10: 6, 15: 14, 12: 11}
+
+
+def person_of(case: str) -> str:
+    """The person behind a case name such as ``lits_001`` or ``ircad_17_reading_b``."""
+    match = re.match(r"(ircad|lits|msd8|chaos|hcctace|crlm|pcb)_?(\d+)", case)
+    if not match:
+        return case
+    source, number = match[1], int(match[2])
+    if source == "lits":
+        if 28 <= number <= 47:
+            return f"ircad_{number - 27:03d}"
+        number = _SAME_LITS_PERSON.get(number, number)
+    return f"{source}_{number:03d}"
+
+
+def folds(cases: list[str], count: int, seed: int) -> list[list[str]]:
+    """``count`` lists of held-out cases, each person in one fold only; the same for the same seed."""
+    persons = sorted({person_of(c) for c in cases})
+    np.random.default_rng(seed).shuffle(persons)
+    fold_of = {person: n % count for n, person in enumerate(persons)}
+    return [[c for c in sorted(cases) if fold_of[person_of(c)] == n] for n in range(count)]
