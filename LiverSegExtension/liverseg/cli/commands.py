@@ -1,0 +1,182 @@
+"""What each command does. Every one returns its exit code and raises ``LiverSegError`` for the rest."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+
+from liverseg import __version__
+from liverseg.bundle import file_sha256, find_bundle, installed_bundles
+from liverseg.case import Case, CouinaudMethod, Provenance
+from liverseg.checks import check_volume
+from liverseg.cli.console import Listener
+from liverseg.cli.tables import case_lines, remnant_lines, series_lines
+from liverseg.errors import InputRefused, LiverSegError, UsageError
+from liverseg.masks_reading import read_masks
+from liverseg.measure import measure
+from liverseg.reading import read_labels, read_volume, to_sitk
+from liverseg.volume import Volume
+from liverseg.writers import DEFAULT_NAMES, check_output_folder, write_case
+
+DONE, NO_LIVER = 0, 4
+
+
+def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
+    """CT in, all outputs out."""
+    check_output_folder(arguments.out, arguments.force)
+    ct = read_volume(arguments.ct, arguments.series)
+    from liverseg.pipeline import SegmentOptions, segment
+
+    options = SegmentOptions(
+        device=arguments.device,
+        quality=arguments.quality,
+        model=arguments.model,
+        split_segment_4=arguments.split_segment_4,
+        force=arguments.force,
+    )
+    return _write(segment(ct, options, listener), arguments, listener)
+
+
+def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
+    """The same outputs from masks that a person corrected."""
+    check_output_folder(arguments.out, arguments.force)
+    listener(0.0, "reading")
+    ct = read_volume(arguments.ct, arguments.series)
+    read = read_masks(arguments.masks, ct)
+    masks, method, warnings = read.masks, read.method or CouinaudMethod("given"), read.warnings
+    if not read.couinaud_given:
+        from liverseg.couinaud import split_liver
+
+        listener(0.3, "Couinaud segments")
+        bundle = find_bundle(arguments.model)
+        split = split_liver(masks.liver, ct.geometry, bundle, arguments.split_segment_4)
+        masks, method = replace(masks, couinaud=split.labels), split.method
+        warnings = (*warnings, *split.warnings)
+    listener(0.5, "measuring")
+    case = measure(
+        ct,
+        masks,
+        method=method,
+        provenance=_measured_by_hand(ct),
+        tracking_uids=read.tracking_uids,
+        reviews=read.reviews,
+        confidences=read.confidences,
+        warnings=(*ct.warnings, *warnings),
+    )
+    return _write(case, arguments, listener)
+
+
+def _measured_by_hand(ct: Volume) -> Provenance:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return Provenance(version=__version__, started=started, parameters={"road": "measure"}, input={})
+
+
+def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int:
+    names = [*DEFAULT_NAMES]
+    names += ["ct_liver"] if arguments.masked_ct else []
+    names += ["scene"] if arguments.scene else []
+    listener(0.96, "writing")
+    write_case(case, arguments.out, names, arguments.force)
+    for warning in case.warnings:
+        listener.warning(warning)
+    listener(1.0, "done")
+    listener.done(str(arguments.out), case_lines(case, arguments.out))
+    return DONE if case.masks.liver.any() else NO_LIVER
+
+
+def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
+    """A label map of the segments from any liver mask."""
+    if arguments.out.exists() and not arguments.force:
+        raise UsageError(f"{arguments.out} is there already; choose another name or --force to replace it")
+    if not arguments.out.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")):
+        raise UsageError(f"{arguments.out.name} is no image name; end it with .nii.gz, .nrrd or .mha")
+    mask, geometry = read_labels(arguments.mask)
+    if not (mask > 0).any():
+        raise InputRefused(f"{arguments.mask.name} holds no voxel above 0, so there is no liver to split")
+    import SimpleITK as sitk
+
+    from liverseg.couinaud import split_liver
+    from liverseg.writers.atomic import written_whole
+
+    split = split_liver(mask > 0, geometry, find_bundle(arguments.model), arguments.split_segment_4)
+    with written_whole(arguments.out) as temporary:
+        sitk.WriteImage(to_sitk(split.labels, geometry), str(temporary), useCompression=True)
+    for warning in split.warnings:
+        listener.warning(warning)
+    listener.done(str(arguments.out), [f"Couinaud segments: {arguments.out}"])
+    return DONE
+
+
+def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
+    """Future liver remnant from a result folder; kept in its report."""
+    from liverseg.remnant import future_liver_remnant
+    from liverseg.writers.atomic import written_whole
+    from liverseg.writers.report_json import read_report, report_text, segments_of
+
+    path = arguments.folder / "report.json"
+    report = read_report(path)
+    names = [name.strip() for name in arguments.resect.split(",") if name.strip()]
+    remnant = future_liver_remnant(segments_of(report), names, arguments.height_cm, arguments.weight_kg)
+    report["remnant"] = asdict(remnant)
+    with written_whole(path) as temporary:
+        temporary.write_text(report_text(report), encoding="utf-8")
+    listener.done(str(path), remnant_lines(remnant))
+    return DONE
+
+
+def run_series(arguments: argparse.Namespace, listener: Listener) -> int:
+    """The DICOM series of a folder."""
+    from liverseg.dicom import list_series
+
+    series = list_series(arguments.folder)
+    if arguments.json:
+        listener.done(str(arguments.folder), [json.dumps([asdict(s) for s in series], indent=2)])
+    else:
+        listener.done(str(arguments.folder), series_lines(series))
+    return DONE
+
+
+def run_check(arguments: argparse.Namespace, listener: Listener) -> int:
+    """Pre-flight alone."""
+    ct = read_volume(arguments.ct, arguments.series)
+    checked = check_volume(ct, force=arguments.force)
+    warnings = [*ct.warnings, *checked.warnings]
+    if arguments.json:
+        facts = {"facts": checked.facts, "warnings": warnings}
+        listener.done(str(arguments.ct), [json.dumps(facts, indent=2, default=str)])
+        return DONE
+    lines = [f"{name}: {value}" for name, value in checked.facts.items()]
+    lines += [f"warning: {warning}" for warning in warnings]
+    listener.done(str(arguments.ct), [*lines, "This CT can be read out."])
+    return DONE
+
+
+def run_models(arguments: argparse.Namespace, listener: Listener) -> int:
+    """The installed bundles, their weights checked against the cards."""
+    rows, lines = [], []
+    for bundle in installed_bundles():
+        intact = all(
+            (bundle.folder / n.file).is_file() and file_sha256(bundle.folder / n.file) == n.sha256
+            for n in bundle.networks.values()
+        )
+        rows.append({"name": bundle.name, "networks": sorted(bundle.networks), "intact": intact})
+        state = "weights intact" if intact else "WEIGHTS DAMAGED"
+        lines.append(f"{bundle.name}: {', '.join(sorted(bundle.networks))} ({state})")
+    listener.done("", [json.dumps(rows, indent=2)] if arguments.json else lines or ["no model is installed"])
+    if any(not row["intact"] for row in rows):
+        raise LiverSegError("a model's weights are damaged; copy its bundle again")
+    return DONE
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
+    "segment": run_segment,
+    "measure": run_measure,
+    "couinaud": run_couinaud,
+    "flr": run_flr,
+    "series": run_series,
+    "check": run_check,
+    "models": run_models,
+}

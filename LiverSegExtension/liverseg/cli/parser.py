@@ -1,0 +1,112 @@
+"""What can be typed. Loads nothing heavy, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from liverseg import __version__
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the ``liverseg`` command."""
+    parser = argparse.ArgumentParser(
+        prog="liverseg",
+        description="Liver, lesions and Couinaud segments from an abdominal CT. "
+        "Research use, not a medical device.",
+        epilog="Exit codes: 0 done, 2 usage, 3 input refused, 4 no liver found, 5 out of memory, "
+        "130 cancelled.",
+    )
+    parser.add_argument("--version", action="version", version=f"liverseg {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what happens on the way")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _segment(commands)
+    _measure(commands)
+    _couinaud(commands)
+    _flr(commands)
+    _series(commands)
+    _check(commands)
+    _models(commands)
+    return parser
+
+
+def _segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = commands.add_parser("segment", help="read out a CT with the networks")
+    _ct(p)
+    _out(p)
+    p.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    p.add_argument("--quality", default="full", choices=("fast", "full"), help="how far windows overlap")
+    p.add_argument("--model", metavar="NAME", help="a name from 'liverseg models', or a bundle's folder")
+    p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
+    _results(p)
+    _progress(p)
+
+
+def _measure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = commands.add_parser("measure", help="the same outputs from corrected masks, without the networks")
+    _ct(p)
+    p.add_argument(
+        "--masks", type=Path, required=True, metavar="DIR|FILE", help="a result folder or a .seg.nrrd"
+    )
+    _out(p)
+    p.add_argument(
+        "--model", metavar="NAME", help="splits the liver when the masks hold no Couinaud segments"
+    )
+    p.add_argument("--split-segment-4", action="store_true", help="IVa and IVb, when the liver is split anew")
+    _results(p)
+    _progress(p)
+
+
+def _couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = commands.add_parser("couinaud", help="split any liver mask into the Couinaud segments")
+    p.add_argument("mask", type=Path, metavar="LIVER_MASK", help="every voxel above 0 is liver")
+    p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="label map to write")
+    p.add_argument("--method", default="learned", choices=("learned",), help="how the liver is split")
+    p.add_argument("--model", metavar="NAME")
+    p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
+    p.add_argument("--force", action="store_true", help="replace the output file")
+
+
+def _flr(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = commands.add_parser("flr", help="future liver remnant of a planned resection")
+    p.add_argument("folder", type=Path, metavar="OUT", help="a result folder; its report gets the remnant")
+    p.add_argument("--resect", required=True, metavar="V,VI,...", help="segments to be resected")
+    p.add_argument("--height-cm", type=float)
+    p.add_argument("--weight-kg", type=float)
+
+
+def _series(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = commands.add_parser("series", help="list the DICOM series of a folder")
+    p.add_argument("folder", type=Path)
+    p.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = commands.add_parser("check", help="whether a CT can be read out, without doing it")
+    _ct(p)
+    p.add_argument("--force", action="store_true", help="go on where the values are no plausible HU")
+    p.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = commands.add_parser("models", help="list the installed models and check their weights")
+    p.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _ct(p: argparse.ArgumentParser) -> None:
+    p.add_argument("ct", type=Path, metavar="CT", help=".nii, .nii.gz, .nrrd, .mha, .mhd, or a DICOM folder")
+    p.add_argument("--series", metavar="UID", help="which DICOM series, from 'liverseg series'")
+
+
+def _out(p: argparse.ArgumentParser) -> None:
+    p.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for the results")
+
+
+def _results(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--masked-ct", action="store_true", help="also ct_liver.nii.gz, air outside of the liver")
+    p.add_argument("--scene", action="store_true", help="also scene.mrb for 3D Slicer")
+    p.add_argument("--force", action="store_true", help="replace earlier results; take values that are no HU")
+
+
+def _progress(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--json-progress", action="store_true", help="one JSON object a line on standard output")

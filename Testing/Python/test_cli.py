@@ -1,0 +1,234 @@
+"""The shell's door: exit codes, one clear line for bad input, nothing half written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from liverseg.cli import main
+from liverseg.phantom import make_phantom, write_nifti
+from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
+from liverseg.reading import to_sitk
+
+
+def write(array: np.ndarray, path: Path, spacing: tuple[float, ...] = (3.0, 3.0, 3.0)) -> Path:
+    """Write an array (k, j, i) as an image."""
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing[: image.GetDimension()])
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom(seed=77, shape_kji=(64, 96, 110), spacing_kji=(4.0, 3.6, 3.4))
+
+
+@pytest.fixture(scope="module")
+def patient(phantom, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("patient")
+    write_nifti(phantom, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(patient) -> Path:
+    out = patient / "measured"
+    assert main(["measure", str(patient / "ct.nii.gz"), "--masks", str(patient), "-o", str(out)]) == 0
+    return out
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Bad files by name, and a word that the refusal must say."""
+    rng = np.random.default_rng(0)
+    text = folder / "text.nii.gz"
+    text.write_text("not an image")
+    (folder / "empty").mkdir()
+    ct = make_phantom(seed=77, shape_kji=(30, 48, 55), spacing_kji=(8.0, 7.2, 6.8)).ct.array.astype(
+        np.float32
+    )
+    bright = rng.gamma(2.0, 200.0, ct.shape) * (ct > -500)
+    return {
+        "missing": (folder / "missing.nii.gz", "missing.nii.gz"),
+        "text": (text, "text.nii.gz"),
+        "empty folder": (folder / "empty", "DICOM"),
+        "2D": (write(ct[10], folder / "2d.nii.gz"), "2"),
+        "4D": (write(np.stack([ct, ct]), folder / "4d.nii.gz", (3, 3, 3, 1)), "4"),
+        "all NaN": (write(np.full_like(ct, np.nan), folder / "nan.nii.gz"), "NaN"),
+        "constant": (write(np.full_like(ct, 40), folder / "flat.nii.gz"), "40"),
+        "0 to 1": (write((ct + 1024) / 3000, folder / "unit.nii.gz"), "Hounsfield"),
+        "MR-like": (write(bright.astype(np.float32), folder / "mr.nii.gz"), "Hounsfield"),
+    }
+
+
+CASES = ["missing", "text", "empty folder", "2D", "4D", "all NaN", "constant", "0 to 1", "MR-like"]
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory) -> dict[str, tuple[Path, str]]:
+    return bad_inputs(tmp_path_factory.mktemp("bad"))
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_bad_input_gets_exit_3_one_line_and_no_output(kind, bad, tmp_path, capfd):
+    path, word = bad[kind]
+    out = tmp_path / "out"
+    assert main(["segment", str(path), "-o", str(out)]) == 3
+    told = capfd.readouterr()
+    lines = [line for line in told.err.splitlines() if line.strip()]
+    assert len(lines) == 1, told.err
+    assert lines[0].startswith("liverseg: ")
+    assert word.lower() in lines[0].lower()
+    assert "Traceback" not in told.err
+    assert not out.exists()
+
+
+def test_zero_spacing_in_the_header_is_refused(tmp_path, capfd):
+    path = write(np.zeros((20, 64, 64), np.int16), tmp_path / "zero.nii")
+    raw = bytearray(path.read_bytes())
+    raw[84:88] = np.float32(0).tobytes()
+    path.write_bytes(raw)
+    assert main(["check", str(path)]) == 3
+    assert "spacing" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("make", [make_head_phantom, make_knee_phantom, water_box])
+def test_a_ct_without_a_liver_ends_in_4_with_valid_empty_outputs(make, tmp_path):
+    volume = make()
+    path = tmp_path / "ct.nii.gz"
+    sitk.WriteImage(to_sitk(volume.array, volume.geometry), str(path))
+    out = tmp_path / "out"
+    assert main(["segment", str(path), "-o", str(out), "--device", "cpu"]) == 4
+    report = json.loads((out / "report.json").read_text())
+    assert report["liver"]["volume_ml"] == 0
+    assert report["lesions"] == []
+    assert any("no liver" in warning.lower() for warning in report["warnings"])
+    assert sitk.GetArrayFromImage(sitk.ReadImage(str(out / "liver.nii.gz"))).max() == 0
+
+
+def test_wrong_options_end_in_2(patient, capsys):
+    for arguments in (["segment"], ["no such command"], ["segment", "ct", "-o", "x", "--quality", "best"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+    out = patient / "a_file"
+    out.write_text("")
+    assert main(["segment", str(patient / "ct.nii.gz"), "-o", str(out)]) == 2
+    assert main(["segment", str(patient / "ct.nii.gz"), "-o", str(patient / "x"), "--device", "mps"]) == 2
+    assert "mps" in capsys.readouterr().err
+
+
+def test_measure_gives_back_the_numbers_of_the_masks(result, phantom):
+    report = json.loads((result / "report.json").read_text())
+    truth_ml = phantom.masks.liver.sum() * phantom.ct.geometry.voxel_volume_ml
+    assert report["liver"]["volume_ml"] == pytest.approx(truth_ml, rel=1e-3)
+    assert len(report["lesions"]) == len(phantom.lesions)
+    assert sum(s["volume_ml"] for s in report["segments"]) == pytest.approx(truth_ml, rel=1e-3)
+    for name in (
+        "lesions.csv",
+        "measurements.csv",
+        "couinaud.nii.gz",
+        "segmentation.seg.nrrd",
+        "preview.png",
+    ):
+        assert (result / name).stat().st_size > 0
+
+
+def test_earlier_results_are_replaced_only_with_force(patient, result, capsys):
+    arguments = ["measure", str(patient / "ct.nii.gz"), "--masks", str(patient), "-o", str(result)]
+    before = (result / "report.json").stat().st_mtime_ns
+    assert main(arguments) == 2
+    assert "--force" in capsys.readouterr().err
+    assert (result / "report.json").stat().st_mtime_ns == before
+
+
+def test_masks_without_segments_are_split_by_the_model(patient, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "liver.nii.gz").write_bytes((patient / "liver.nii.gz").read_bytes())
+    arguments = ["measure", str(patient / "ct.nii.gz"), "--masks", str(masks), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--split-segment-4"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [s["name"] for s in report["segments"]][3:5] == ["IVa", "IVb"]
+    assert report["method"]["name"] == "learned from shape"
+
+
+def test_couinaud_splits_any_mask_and_refuses_an_empty_one(patient, tmp_path, capsys):
+    out = tmp_path / "couinaud.nii.gz"
+    assert main(["couinaud", str(patient / "liver.nii.gz"), "-o", str(out)]) == 0
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(out)))
+    liver = sitk.GetArrayFromImage(sitk.ReadImage(str(patient / "liver.nii.gz")))
+    assert np.array_equal(labels > 0, liver > 0)
+    assert main(["couinaud", str(patient / "liver.nii.gz"), "-o", str(out)]) == 2
+    empty = write(np.zeros((9, 9, 9), np.uint8), tmp_path / "empty.nii.gz")
+    assert main(["couinaud", str(empty), "-o", str(tmp_path / "x.nii.gz")]) == 3
+    assert not (tmp_path / "x.nii.gz").exists()
+
+
+def test_flr_keeps_the_remnant_in_the_report(result, capsys):
+    assert (
+        main(["flr", str(result), "--resect", "V,VI,VII,VIII", "--height-cm", "170", "--weight-kg", "70"])
+        == 0
+    )
+    report = json.loads((result / "report.json").read_text())
+    kept = [s for s in report["segments"] if s["name"] in ("I", "II", "III", "IV")]
+    remnant = report["remnant"]
+    assert remnant["remnant_ml"] == pytest.approx(
+        sum(s["volume_ml"] - s["lesion_ml"] for s in kept), rel=1e-4
+    )
+    assert remnant["standardized_liver_ml"] == pytest.approx(-794.41 + 1267.28 * (170 * 70 / 3600) ** 0.5)
+    assert "Remnant" in capsys.readouterr().out
+    assert main(["flr", str(result), "--resect", "IX"]) == 2
+    assert main(["flr", str(result / "nowhere"), "--resect", "V"]) == 3
+
+
+def test_check_and_models_tell_as_json(patient, capsys):
+    assert main(["check", str(patient / "ct.nii.gz"), "--json"]) == 0
+    assert "facts" in json.loads(capsys.readouterr().out)
+    assert main(["models", "--json"]) == 0
+    models = json.loads(capsys.readouterr().out)
+    assert models[0]["intact"] is True
+    assert set(models[0]["networks"]) == {"stage1", "stage2", "couinaud"}
+
+
+def test_json_progress_is_one_object_a_line_and_rises_to_one(patient, tmp_path, capsys):
+    arguments = ["segment", str(patient / "ct.nii.gz"), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*arguments, "--quality", "fast", "--json-progress"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    fractions = [e["fraction"] for e in events if e["event"] == "progress"]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert events[-1]["event"] == "done"
+
+
+def test_termination_ends_a_run_in_130_with_nothing_written(patient, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "liverseg", "segment", str(patient / "ct.nii.gz"), "-o", str(out)]
+    path = os.pathsep.join(
+        [str(Path(__file__).parents[2] / "LiverSegExtension"), os.environ.get("PYTHONPATH", "")]
+    )
+    process = subprocess.Popen(
+        [*command, "--device", "cpu", "--json-progress"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "window" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    process.stdout.read()
+    assert process.wait(timeout=60) == 130
+    assert time.monotonic() - began < 30
+    assert not out.exists() or not any(out.iterdir())
