@@ -1,0 +1,67 @@
+"""From the nodes of a scene back to a ``Case``: as it was stored, or measured anew after edits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from liverseg.case import Case
+from liverseg.errors import InputRefused
+from liverseg.masks_reading import onto_grid
+from liverseg.volume import Volume
+from liverseg_mrml.case_nodes import READOUT, CaseNodes
+from liverseg_mrml.readout_json import stored_readout
+from liverseg_mrml.segments_reading import number_lesions, read_segments
+from liverseg_mrml.volume_node import volume_of
+
+
+def case_from_nodes(nodes: CaseNodes) -> Case:
+    """Measure what the segmentation node shows now, after edits; :func:`to_scene.refresh` shows the result.
+
+    What a segment is, its tags decide, whatever it is called. New segments count as lesions when their
+    terminology says so; they and copies of lesions get the next id that was never given, which is written
+    into their tags. Segments that are nothing LiverSeg knows are left out with a warning.
+
+    Returns:
+        A case on the volume node's grid in world RAS mm, linear parent transforms included. The method,
+        the provenance and the warnings of the networks' run are those stored in the scene.
+
+    Raises:
+        InputRefused: no LiverSeg read-out in the scene, no Couinaud segments, a transform that is not
+            linear, or a volume node without a usable CT.
+    """
+    # Imported here because finding nodes and reading a stored case need no measuring.
+    from liverseg.measure import measure  # noqa: PLC0415
+
+    stored = stored_readout(nodes.segmentation.GetAttribute(READOUT))
+    ct = volume_of(nodes.volume, stored.source)
+    number_lesions(nodes.segmentation)
+    read = read_segments(nodes.segmentation, ct)
+    if not read.couinaud_given and read.masks.liver.any():
+        raise InputRefused("the segmentation has no Couinaud segments any more; undo, or run LiverSeg again")
+    parameters = {**stored.provenance.parameters, "measured_from": "segmentation node"}
+    return measure(
+        ct,
+        read.masks,
+        method=read.method or stored.method,
+        provenance=replace(stored.provenance, parameters=parameters),
+        tracking_uids=read.tracking_uids,
+        reviews=read.reviews,
+        confidences=read.confidences,
+        warnings=(*stored.warnings, *read.warnings),
+    )
+
+
+def stored_case(nodes: CaseNodes) -> Case:
+    """The case as it was put into the scene, nothing measured, on its original grid.
+
+    A left-handed grid comes back right-handed when Slicer reads a saved volume; here it is turned again.
+
+    Raises:
+        InputRefused: no read-out in the scene, or the CT was moved or resampled since.
+        liverseg.case.InvariantError: the segments were edited since.
+    """
+    stored = stored_readout(nodes.segmentation.GetAttribute(READOUT))
+    now = volume_of(nodes.volume)
+    array, _ = onto_grid(now.array, now.geometry, stored.geometry, nodes.volume.GetName(), same_box=True)
+    ct = Volume(array, stored.geometry, stored.source)
+    return stored.case(ct, read_segments(nodes.segmentation, ct).masks)

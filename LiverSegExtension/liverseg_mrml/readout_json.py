@@ -1,0 +1,156 @@
+"""A case without its arrays as JSON text, at full precision, for an attribute of a node.
+
+The attribute travels with the scene, so that a scene that is opened again yields the same read-out.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from liverseg.case import (
+    Case,
+    CouinaudMethod,
+    LesionReadout,
+    LiverReadout,
+    Masks,
+    Point,
+    Provenance,
+    Remnant,
+    Review,
+    SegmentReadout,
+    SegmentShare,
+)
+from liverseg.errors import InputRefused
+from liverseg.geometry import Geometry
+from liverseg.volume import Source, Volume
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class StoredReadout:
+    """What a node's attribute tells of a case.
+
+    Attributes:
+        geometry: the grid of the case's arrays.
+        source: where the CT came from, without its name.
+        warnings: of the networks' run, which stay true whatever a person corrects.
+        fields: the read-out as plain JSON.
+    """
+
+    geometry: Geometry
+    source: Source
+    warnings: tuple[str, ...]
+    fields: dict[str, Any]
+
+    @property
+    def method(self) -> CouinaudMethod:
+        """How the liver was split."""
+        return CouinaudMethod(**self.fields["method"])
+
+    @property
+    def provenance(self) -> Provenance:
+        """What made the result."""
+        return Provenance(**self.fields["provenance"])
+
+    def case(self, ct: Volume, masks: Masks) -> Case:
+        """The case with the arrays it was stored without.
+
+        Raises:
+            liverseg.case.InvariantError: the masks are not those that were read out.
+        """
+        fields = self.fields
+        remnant = fields["remnant"]
+        return Case(
+            ct=ct,
+            masks=masks,
+            liver=LiverReadout(**fields["liver"]),
+            segments=tuple(SegmentReadout(**segment) for segment in fields["segments"]),
+            lesions=tuple(_lesion(lesion) for lesion in fields["lesions"]),
+            method=self.method,
+            provenance=self.provenance,
+            summary=tuple(fields["summary"]),
+            hints=tuple(fields["hints"]),
+            warnings=tuple(fields["warnings"]),
+            remnant=None
+            if remnant is None
+            else Remnant(**{**remnant, "resected": tuple(remnant["resected"])}),
+        )
+
+
+def readout_text(case: Case, run_warnings: tuple[str, ...]) -> str:
+    """The attribute's text; ``run_warnings`` are those to keep when masks are corrected."""
+    geometry, source = case.ct.geometry, case.ct.source
+    fields = {
+        "liver": asdict(case.liver),
+        "segments": [asdict(segment) for segment in case.segments],
+        "lesions": [asdict(lesion) for lesion in case.lesions],
+        "method": asdict(case.method),
+        "provenance": asdict(case.provenance),
+        "summary": case.summary,
+        "hints": case.hints,
+        "warnings": case.warnings,
+        "remnant": None if case.remnant is None else asdict(case.remnant),
+    }
+    stored = {
+        "format": FORMAT,
+        "shape": geometry.shape,
+        "ijk_to_ras": geometry.ijk_to_ras.tolist(),
+        # A file or series may be named after a patient, and scenes are passed on.
+        "source": {**asdict(source), "name": ""},
+        "run_warnings": run_warnings,
+        "readout": fields,
+    }
+    return json.dumps(stored, ensure_ascii=False, default=_plain)
+
+
+def stored_readout(text: str | None) -> StoredReadout:
+    """The reverse of :func:`readout_text`.
+
+    Raises:
+        InputRefused: there is no text, or it is of a version that is not known.
+    """
+    try:
+        stored = json.loads(text or "")
+        if stored["format"] != FORMAT:
+            raise InputRefused(
+                f"the scene was saved in format {stored['format']}; open it with a newer LiverSeg"
+            )
+        source = {**stored["source"], "instance_uids": tuple(stored["source"]["instance_uids"])}
+        return StoredReadout(
+            geometry=Geometry(tuple(stored["shape"]), np.array(stored["ijk_to_ras"])),
+            source=Source(**source),
+            warnings=tuple(stored["run_warnings"]),
+            fields=stored["readout"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputRefused("the segmentation holds no LiverSeg read-out; run LiverSeg on its CT") from error
+
+
+def _lesion(fields: dict[str, Any]) -> LesionReadout:
+    return LesionReadout(
+        **{
+            **fields,
+            "long_axis_points_ras_mm": tuple(_point(point) for point in fields["long_axis_points_ras_mm"]),
+            "short_axis_points_ras_mm": tuple(_point(point) for point in fields["short_axis_points_ras_mm"]),
+            "centroid_ras_mm": _point(fields["centroid_ras_mm"]),
+            "segments": tuple(SegmentShare(**share) for share in fields["segments"]),
+            "review": Review(**fields["review"]),
+        }
+    )
+
+
+def _point(values: list[float]) -> Point:
+    x, y, z = values
+    return x, y, z
+
+
+def _plain(value: object) -> object:
+    """numpy scalars and arrays as JSON types."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return str(value)

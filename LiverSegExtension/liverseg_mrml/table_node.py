@@ -1,0 +1,59 @@
+"""The lesion table as a table node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import vtk
+
+from liverseg.case import Case, LesionReadout
+from liverseg_mrml.scene import Node
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its stable name, what people read, its unit, and its value for a lesion."""
+
+    name: str
+    title: str
+    unit: str
+    array: type
+    value: Callable[[LesionReadout], object]
+
+
+def _number(value: float | None) -> float:
+    # A table cell of numbers cannot be empty: NaN stands for unknown.
+    return math.nan if value is None else float(value)
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", "Lesion", "", vtk.vtkIntArray, lambda lesion: lesion.id),
+    Column("segment", "Segment", "", vtk.vtkStringArray, lambda lesion: lesion.primary_segment or ""),
+    Column("long_axis_mm", "Long axis", "mm", vtk.vtkDoubleArray, lambda lesion: lesion.long_axis_mm),
+    Column("short_axis_mm", "Short axis", "mm", vtk.vtkDoubleArray, lambda lesion: lesion.short_axis_mm),
+    Column("volume_ml", "Volume", "ml", vtk.vtkDoubleArray, lambda lesion: lesion.volume_ml),
+    Column("mean_hu", "Mean", "HU", vtk.vtkDoubleArray, lambda lesion: _number(lesion.mean_hu)),
+    Column("state", "State", "", vtk.vtkStringArray, lambda lesion: lesion.review.state),
+)
+
+
+def fill_table(node: Node, case: Case) -> None:
+    """Replace a table node's content by the case's lesions, one row each, in the order of the case.
+
+    The columns are typed and carry their units; unknown numbers are NaN.
+    """
+    modified = node.StartModify()
+    node.RemoveAllColumns()
+    for column in COLUMNS:
+        array = column.array()
+        array.SetName(column.name)
+        for lesion in case.lesions:
+            array.InsertNextValue(column.value(lesion))
+        node.AddColumn(array)
+        node.SetColumnTitle(column.name, f"{column.title} ({column.unit})" if column.unit else column.title)
+        node.SetColumnUnitLabel(column.name, column.unit)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    node.SetLocked(True)
+    node.EndModify(modified)
