@@ -1,0 +1,152 @@
+"""What the engine's process says, line by line, and how it ended. Free of Qt.
+
+With ``--json-progress`` the engine writes one JSON object a line: ``{"event": "progress", "fraction": 0.42,
+"message": "..."}``, ``{"event": "warning", "message": "..."}``, ``{"event": "done", "output": "..."}`` or
+``{"event": "error", "message": "...", "exit_code": 3}``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+EXIT_DONE = 0
+EXIT_NO_LIVER = 4
+EXIT_OUT_OF_MEMORY = 5
+EXIT_CANCELLED = 130
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the engine is: ``fraction`` 0..1 and a short message."""
+
+    fraction: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A plain sentence about the input or the result."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The outputs are written."""
+
+    output: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The engine gave up: why, and the exit code that it will end with."""
+
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """A line that is no message of the engine, such as a library's own words; for the log."""
+
+    text: str
+
+
+Message = Progress | Warned | Done | Failed | PlainText
+
+
+def parse_progress_line(line: str) -> Message:
+    """Turn a line of the engine's standard output into a message; anything unknown is plain text."""
+    text = line.strip()
+    try:
+        event = json.loads(text)
+    except ValueError:
+        event = None
+    message = _message_of(event) if isinstance(event, dict) else None
+    return PlainText(text) if message is None else message
+
+
+def _message_of(event: dict[str, object]) -> Message | None:
+    """The message that a JSON object is, or None when it is none of the engine's."""
+    words = str(event.get("message", ""))
+    fraction, code = event.get("fraction"), event.get("exit_code")
+    match event.get("event"):
+        case "progress" if isinstance(fraction, int | float) and math.isfinite(fraction):
+            return Progress(min(max(float(fraction), 0.0), 1.0), words)
+        case "warning":
+            return Warned(words)
+        case "done":
+            return Done(str(event.get("output", "")))
+        case "error":
+            return Failed(words, code if isinstance(code, int) else 1)
+    return None
+
+
+class LineBuffer:
+    """Cuts a stream of bytes into lines; pieces arrive as the pipe has them, even inside a character."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+
+    def feed(self, data: bytes, final: bool = False) -> list[str]:
+        """The lines that ``data`` completes, but for blank ones; with ``final`` also the unfinished last."""
+        self._rest += self._decoder.decode(data, final)
+        *lines, self._rest = self._rest.replace("\r\n", "\n").split("\n")
+        if final:
+            lines.append(self._rest)
+            self._rest = ""
+        return [line.rstrip("\r") for line in lines if line.strip()]
+
+
+class RunState(Enum):
+    """How a run ended."""
+
+    DONE = "done"
+    NO_LIVER = "no liver"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended, in words for the user. ``reason`` is empty when all went well."""
+
+    state: RunState
+    reason: str = ""
+
+    @property
+    def has_results(self) -> bool:
+        """Whether the output folder holds a whole result (an empty liver is one)."""
+        return self.state in (RunState.DONE, RunState.NO_LIVER)
+
+
+def outcome_of(exit_code: int, crashed: bool, cancelled: bool, messages: Sequence[Message]) -> RunOutcome:
+    """Judge a finished run.
+
+    Args:
+        exit_code: of the process; means nothing when it crashed.
+        crashed: the process ended by a signal or did not start.
+        cancelled: the user pressed Cancel.
+        messages: all that the engine said.
+    """
+    if cancelled or (not crashed and exit_code == EXIT_CANCELLED):
+        return RunOutcome(RunState.CANCELLED)
+    reasons = [message.message for message in messages if isinstance(message, Failed) and message.message]
+    if crashed:
+        return RunOutcome(RunState.FAILED, reasons[-1] if reasons else "the engine ended unexpectedly")
+    if exit_code == EXIT_DONE:
+        return RunOutcome(RunState.DONE)
+    if exit_code == EXIT_NO_LIVER:
+        return RunOutcome(RunState.NO_LIVER, reasons[-1] if reasons else "no liver was found in this volume")
+    if reasons:
+        return RunOutcome(RunState.FAILED, reasons[-1])
+    # Without a message of its own, the last words (of Python, mostly) say most.
+    words = [message.text for message in messages if isinstance(message, PlainText)]
+    last = f": {words[-1]}" if words else ""
+    return RunOutcome(RunState.FAILED, f"the engine ended with exit code {exit_code}{last}")

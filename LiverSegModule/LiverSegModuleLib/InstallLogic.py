@@ -1,0 +1,84 @@
+"""Brings the engine's Python packages, at first use and after asking once."""
+
+import importlib.metadata
+import logging
+import tempfile
+from pathlib import Path
+
+import slicer
+import slicer.packaging
+from slicer.i18n import tr as _
+
+REQUESTER = "LiverSeg"
+# The oldest PyTorch that a current MONAI takes.
+TORCH = "torch>=2.8"
+
+
+def missingPackages(requirementsPath: str) -> list[str]:
+    """Requirements that are not met in Slicer's Python, PyTorch first. Loads none of the packages."""
+    requirements = [TORCH, *(str(each) for each in slicer.packaging.load_requirements(requirementsPath))]
+    return [each for each in requirements if not slicer.packaging.pip_check(each)]
+
+
+def ensurePackages(requirementsPath: str) -> None:
+    """Install what is missing. Asks once; in Slicer's testing mode nothing is installed.
+
+    Raises:
+        RuntimeError: the user declined, the PyTorch extension is not there, or packages are missing in
+            testing mode.
+        subprocess.CalledProcessError: an installation failed.
+    """
+    missing = missingPackages(requirementsPath)
+    if not missing:
+        return
+    if slicer.app.testingEnabled():
+        raise RuntimeError(_("Python packages are missing: {packages}").format(packages=", ".join(missing)))
+    torchLogic = _torchLogic() if TORCH in missing else None
+    question = _(
+        "LiverSeg needs Python packages that are not installed yet. They are downloaded once, which may take "
+        "several minutes, and change Slicer's Python environment. Install them now?"
+    )
+    title = _("LiverSeg: install Python packages")
+    if not slicer.util.confirmOkCancelDisplay(question, title, detailedText="\n".join(missing)):
+        raise RuntimeError(
+            _("LiverSeg cannot run without these packages: {packages}").format(packages=", ".join(missing))
+        )
+    if torchLogic:
+        logging.info("LiverSeg: installing PyTorch")
+        installed = torchLogic.installTorch(
+            askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch")
+        )
+        if installed is None:
+            raise RuntimeError(_("PyTorch was not installed; install it in the module PyTorch Utils"))
+    _installOthers(requirementsPath)
+
+
+def _installOthers(requirementsPath: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        # Packages that need torch must take the build that is there, or pip would put another one over it.
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text(f"torch=={importlib.metadata.version('torch')}\n", encoding="utf-8")
+        slicer.packaging.pip_ensure(
+            slicer.packaging.load_requirements(requirementsPath),
+            constraints=str(constraints),
+            prompt_install=False,
+            requester=REQUESTER,
+        )
+
+
+def _torchLogic():
+    """The logic of the PyTorch extension.
+
+    Raises:
+        RuntimeError: the extension is not installed.
+    """
+    try:
+        import PyTorchUtils
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            _(
+                "LiverSeg needs the extension PyTorch. Install it from the Extensions Manager "
+                "and restart Slicer."
+            )
+        ) from error
+    return PyTorchUtils.PyTorchUtilsLogic()

@@ -1,0 +1,65 @@
+"""The module's parameters, kept in the scene."""
+
+from enum import Enum
+
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+from LiverSegModuleLib.EngineCommand import EngineOptions
+
+
+class Device(Enum):
+    """Where the networks run. Values are those of the engine."""
+
+    AUTO = "auto"
+    CUDA = "cuda"
+    MPS = "mps"
+    CPU = "cpu"
+
+    def label(self) -> str:
+        """What the combo box shows."""
+        return {
+            Device.AUTO: _("Automatic"),
+            Device.CUDA: _("NVIDIA GPU (CUDA)"),
+            Device.MPS: _("Apple GPU (MPS)"),
+            Device.CPU: _("CPU"),
+        }[self]
+
+
+class Quality(Enum):
+    """How thoroughly lesions are looked for. Values are those of the engine."""
+
+    FULL = "full"
+    FAST = "fast"
+
+    def label(self) -> str:
+        """What the combo box shows."""
+        return {Quality.FULL: _("Full"), Quality.FAST: _("Fast")}[self]
+
+
+@parameterNodeWrapper
+class LiverSegParameterNode:
+    """
+    inputVolume - the CT.
+    device - where the networks run.
+    quality - fast looks less thoroughly for lesions.
+    splitSegment4 - segment IV as IVa and IVb.
+    force - go on where the gray values are no plausible Hounsfield units.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    device: Device = Device.AUTO
+    quality: Quality = Quality.FULL
+    splitSegment4: bool = False
+    force: bool = False
+
+
+def engineOptions(parameterNode: LiverSegParameterNode) -> EngineOptions:
+    """The parameters as the engine takes them."""
+    return EngineOptions(
+        device=parameterNode.device.value,
+        quality=parameterNode.quality.value,
+        split_segment_4=parameterNode.splitSegment4,
+        force=parameterNode.force,
+    )
