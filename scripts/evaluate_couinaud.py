@@ -39,25 +39,28 @@ def score_map(path: Path, bundle: Bundle) -> list[float]:
 
 
 def two_readings(folder: Path) -> list[list[float]]:
-    """Dice between readings a and b where both lie on one grid after alignment by origin."""
+    """Dice between the readings a and b of persons that have both on one grid."""
     rows = []
-    for first in sorted(folder.glob("*_reading_a.nii.gz")):
-        a = sitk.ReadImage(str(first))
-        b = sitk.ReadImage(str(first).replace("_reading_a", "_reading_b"))
-        moved = sitk.Resample(b, a, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-        rows.append(dice_by_segment(sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(moved)))
+    for first in sorted(folder.glob("*/couinaud_roi_a.nii.gz")):
+        second = first.with_name("couinaud_roi_b.nii.gz")
+        if second.exists():
+            a, b = (sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (first, second))
+            rows.append(dice_by_segment(a, b))
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of Couinaud label maps")
+    parser.add_argument("--data", type=Path, required=True, help="folder with couinaud/ and ct/")
     parser.add_argument(
         "--runs", type=Path, nargs="+", required=True, help="run folder of each fold, in order"
     )
     parser.add_argument("--out", type=Path, required=True, help="JSON with every map's scores")
     arguments = parser.parse_args()
-    maps = {path.name.removesuffix(".nii.gz"): path for path in sorted(arguments.data.glob("*.nii.gz"))}
+    maps = {
+        path.name.removesuffix(".nii.gz"): path
+        for path in sorted((arguments.data / "couinaud").glob("*.nii.gz"))
+    }
     result: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for number, held in enumerate(folds(sorted(maps), len(arguments.runs), seed=0)):
@@ -71,7 +74,7 @@ def main() -> None:
             )
     table = np.array(list(result.values()))
     persons = len({person_of(name) for name in result})
-    readings = np.array(two_readings(arguments.data))
+    readings = np.array(two_readings(arguments.data / "ct"))
     summary = {
         "maps": len(result),
         "persons": persons,
@@ -80,7 +83,7 @@ def main() -> None:
         "dice_by_segment": [round(float(v), 4) for v in table.mean(axis=0)],
         "worst_map": round(float(table.mean(axis=1).min()), 4),
         "two_readings_mean_dice": round(float(readings.mean()), 4),
-        "two_readings_maps": len(readings),
+        "two_readings_persons": len(readings),
     }
     arguments.out.write_text(json.dumps({"summary": summary, "maps": result}, indent=1), encoding="utf-8")
     print(json.dumps(summary, indent=2))

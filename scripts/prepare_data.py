@@ -14,6 +14,7 @@ from liverseg.training.cache import (
     cache_couinaud_map,
     cache_pair,
     cache_phantom,
+    cache_scan_without_liver,
     pairs_for_stage1,
     pairs_for_stage2,
 )
@@ -37,6 +38,7 @@ def main() -> None:
         cache_pair(pair, STAGE2_SPACING, arguments.cache / "stage2", STAGE2_MARGIN_MM)
     for seed in range(FIRST_PHANTOM, FIRST_PHANTOM + arguments.phantoms):
         cache_phantom(seed, arguments.cache)
+        cache_scan_without_liver(seed, arguments.cache)
 
 
 if __name__ == "__main__":

@@ -63,14 +63,15 @@ def water_box(
     spacing_kji: tuple[float, float, float] = (5.0, 5.0, 5.0),
     seed: int = 0,
     noise_hu: float = 5.0,
+    hu: float = _WATER,
 ) -> Volume:
-    """A cube of water (0 HU, 60 % of each side) in air, int16."""
-    geometry, p, hu = _empty(shape_kji, spacing_kji)
+    """A cube of water, or of another fluid (``hu``), 60 % of each side, in air, int16."""
+    geometry, p, values = _empty(shape_kji, spacing_kji)
     half = [0.3 * n * s for n, s in zip(reversed(shape_kji), reversed(spacing_kji), strict=True)]
     edges = (np.abs(axis) - h for axis, h in zip(p, half, strict=True))
     outside = np.maximum.reduce(np.broadcast_arrays(*edges))
-    _fill(hu, outside, _WATER)
-    return _finish(hu, geometry, seed, noise_hu, "water box")
+    _fill(values, outside, hu)
+    return _finish(values, geometry, seed, noise_hu, "water box")
 
 
 def _empty(

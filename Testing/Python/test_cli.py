@@ -66,7 +66,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
         "all NaN": (write(np.full_like(ct, np.nan), folder / "nan.nii.gz"), "NaN"),
         "constant": (write(np.full_like(ct, 40), folder / "flat.nii.gz"), "40"),
         "0 to 1": (write((ct + 1024) / 3000, folder / "unit.nii.gz"), "Hounsfield"),
-        "MR-like": (write(bright.astype(np.float32), folder / "mr.nii.gz"), "Hounsfield"),
+        "MR-like": (write(bright.astype(np.float32), folder / "mr.nii.gz"), "MR"),
     }
 
 

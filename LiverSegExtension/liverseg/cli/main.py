@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 from liverseg.cli.console import Bar, JsonLines, Listener
@@ -21,17 +21,10 @@ CRASHED = 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """The ``liverseg`` command; returns the exit code."""
     parsed = build_parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if parsed.verbose else logging.ERROR,
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    if not parsed.verbose:
-        # Libraries log below liverseg's own one-line errors what only a developer can use.
-        logging.getLogger("liverseg").setLevel(logging.ERROR)
-    _cancel_on_termination()
-    with JsonLines() if getattr(parsed, "json_progress", False) else Bar() as listener:
-        return _run(parsed, listener)
+    with _logging(parsed.verbose), _termination_cancels():
+        listener: Listener = JsonLines() if getattr(parsed, "json_progress", False) else Bar()
+        with listener:
+            return _run(parsed, listener)
 
 
 def _run(parsed: argparse.Namespace, listener: Listener) -> int:
@@ -55,10 +48,33 @@ def _run(parsed: argparse.Namespace, listener: Listener) -> int:
         return CRASHED
 
 
-def _cancel_on_termination() -> None:
-    """Let SIGTERM end a run as Ctrl+C does, so that temporary files are removed."""
+@contextmanager
+def _logging(verbose: bool) -> Iterator[None]:
+    """liverseg's own log on standard error for a command: all of it, or nothing but what we say ourselves."""
+    logger = logging.getLogger("liverseg")
+    level, propagate = logger.level, logger.propagate
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger.setLevel(logging.DEBUG if verbose else logging.ERROR)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+@contextmanager
+def _termination_cancels() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl+C does, so that temporary files are removed."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -7,6 +7,7 @@ label maps without a CT) and ``label`` (uint8), both in canonical (S, P, L) orde
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,10 @@ import torch
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.intensity import normalize_hu
 from liverseg.phantom import make_phantom
+from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
 from liverseg.reading import geometry_of
 from liverseg.resample import grid_for_spacing, resize, resize_labels
+from liverseg.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +102,25 @@ def cache_phantom(seed: int, folder: Path) -> None:
     step = order.geometry(phantom.ct.geometry).spacing_kji
     _write(case, hu, label, step, STAGE1_SPACING, folder / "stage1", None)
     _write(case, hu, label, step, STAGE2_SPACING, folder / "stage2", STAGE2_MARGIN_MM)
+
+
+def cache_scan_without_liver(seed: int, folder: Path) -> None:
+    """Write a made-up head, knee or box of fluid for stage 1: what a liver is not."""
+    rng = np.random.default_rng(seed)
+    size = float(np.exp(rng.uniform(-0.2, 0.2)))
+    makers: list[Callable[[], Volume]] = [
+        lambda: make_head_phantom(seed, spacing_kji=(3.0 * size, 2.0 * size, 2.0 * size)),
+        lambda: make_knee_phantom(seed, spacing_kji=(3.0 * size, 1.6 * size, 1.6 * size)),
+        lambda: water_box(
+            spacing_kji=(5.0 * size, 5.0 * size, 5.0 * size), seed=seed, hu=float(rng.uniform(-60, 180))
+        ),
+    ]
+    volume = makers[seed % len(makers)]()
+    order = CanonicalOrder.of(volume.geometry)
+    hu = order.apply(volume.array)
+    step = order.geometry(volume.geometry).spacing_kji
+    nothing = np.zeros(hu.shape, dtype=np.uint8)
+    _write(f"phantom_without_{seed}", hu, nothing, step, STAGE1_SPACING, folder / "stage1", None)
 
 
 def _write(

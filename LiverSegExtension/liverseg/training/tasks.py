@@ -15,7 +15,7 @@ from liverseg.training.persons import person_of
 
 Cache = dict[str, dict[str, torch.Tensor]]
 
-PHANTOM_SHARE = 0.1
+PHANTOM_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Sample:
 class Task:
     """Base: draws a person, then one of the person's cases, so that nobody counts twice.
 
-    Made-up patients, where the cache has any, are drawn with ``PHANTOM_SHARE`` in all.
+    Made-up scans, where the cache has any, are drawn with ``PHANTOM_SHARE`` in all.
     """
 
     cache: Cache
