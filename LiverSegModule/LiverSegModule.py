@@ -222,6 +222,7 @@ class LiverSegModuleLogic(ScriptedLoadableModuleLogic):
         self._process: EngineProcess | None = None
         self._run: RunFolder | None = None
         self._inputID: str | None = None
+        self._terminologyLoaded = False
 
     def getParameterNode(self) -> LiverSegParameterNode:
         """The parameters of the module in the scene."""
@@ -291,7 +292,17 @@ class LiverSegModuleLogic(ScriptedLoadableModuleLogic):
         if volumeNode is None:
             raise RuntimeError(_("The volume was removed from the scene while LiverSeg was at work"))
         case = read_case(self._run)
+        self.loadTerminology()
         return case, add_case_to_scene(slicer.mrmlScene, case, volumeNode)
+
+    def loadTerminology(self) -> None:
+        """Give Slicer's terminology selector the entries that the segments' tags name, once."""
+        from liverseg.resources import resources_folder
+
+        if not self._terminologyLoaded:
+            file = resources_folder() / "Terminology" / "LiverSeg.term.json"
+            slicer.util.getModuleLogic("Terminologies").LoadTerminologyFromFile(str(file))
+            self._terminologyLoaded = True
 
     def forgetRun(self) -> None:
         """Remove the files of the last run, which hold image data."""

@@ -1,4 +1,4 @@
-"""Score the bundled model on labelled full-size CTs that its training left out.
+"""Score the bundled model on labeled full-size CTs that its training left out.
 
 Liver Dice (lesions included), lesion Dice, lesions found at any overlap (26-connected components), and
 how many lesions lie in the segment that the reference Couinaud map gives them.
@@ -38,8 +38,8 @@ def reference_segments(folder: Path, case: Case) -> np.ndarray | None:
 def score(folder: Path, model: str | None) -> dict[str, object]:
     """Scores of one case folder (``ct``, ``liver_lesion`` or ``liver``, perhaps ``couinaud``)."""
     case = segment(read_volume(folder / "ct.nii.gz"), SegmentOptions(device="cpu", model=model))
-    labelled = folder / "liver_lesion.nii.gz"
-    truth, geometry = read_labels(labelled if labelled.exists() else folder / "liver.nii.gz")
+    labeled = folder / "liver_lesion.nii.gz"
+    truth, geometry = read_labels(labeled if labeled.exists() else folder / "liver.nii.gz")
     lesions = label_lesions(truth == 2, geometry)
     sizes = np.bincount(lesions.ravel())[1:] * geometry.voxel_volume_ml
     found = [bool((case.masks.lesions[lesions == n + 1] > 0).any()) for n in range(len(sizes))]

@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     for stage in ("stage1", "stage2", "couinaud"):
         parser.add_argument(f"--{stage}", type=Path, help="run folder of this network")
-    parser.add_argument("--facts", type=Path, help="JSON merged into the card (sources, licence, results)")
+    parser.add_argument("--facts", type=Path, help="JSON merged into the card (sources, license, results)")
     arguments = parser.parse_args()
     runs = {s: r for s in ("stage1", "stage2", "couinaud") if (r := getattr(arguments, s)) is not None}
     facts = json.loads(arguments.facts.read_text(encoding="utf-8")) if arguments.facts else {}

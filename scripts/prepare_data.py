@@ -1,4 +1,4 @@
-"""Cache labelled scans and Couinaud maps on the networks' grids (once, before training)."""
+"""Cache labeled scans and Couinaud maps on the networks' grids (once, before training)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with ct/ and couinaud/")
     parser.add_argument("--cache", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--phantoms", type=int, default=12, help="made-up patients beside the real ones")
+    parser.add_argument(
+        "--phantoms",
+        type=int,
+        default=12,
+        help="made-up patients beside the real ones, and twice as many scans without a liver",
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for path in sorted((arguments.data / "couinaud").glob("*.nii.gz")):
@@ -38,6 +43,7 @@ def main() -> None:
         cache_pair(pair, STAGE2_SPACING, arguments.cache / "stage2", STAGE2_MARGIN_MM)
     for seed in range(FIRST_PHANTOM, FIRST_PHANTOM + arguments.phantoms):
         cache_phantom(seed, arguments.cache)
+    for seed in range(FIRST_PHANTOM, FIRST_PHANTOM + 2 * arguments.phantoms):
         cache_scan_without_liver(seed, arguments.cache)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from liverseg.resources import resources_folder
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "liverseg-1"
 STAGES = ("stage1", "stage2", "couinaud")
@@ -95,9 +98,14 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def installed_bundles() -> list[Bundle]:
-    """All bundles under ``Resources/Models``, by name."""
-    folders = sorted(p.parent for p in (resources_folder() / "Models").glob("*/card.json"))
-    return [read_bundle(folder) for folder in folders]
+    """All bundles under ``Resources/Models`` whose card can be read, by name; others are logged."""
+    bundles = []
+    for card in sorted((resources_folder() / "Models").glob("*/card.json")):
+        try:
+            bundles.append(read_bundle(card.parent))
+        except ModelError as error:
+            log.warning("%s", error)
+    return bundles
 
 
 def find_bundle(name: str | None = None) -> Bundle:

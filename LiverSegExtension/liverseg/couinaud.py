@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB, SEGMENTS, numeral
 from liverseg.postprocess import merge_crumbs
 from liverseg.resample import grid_for_spacing, resize, resize_best_class
 from liverseg.shape_input import shape_input
+from liverseg.surfaces import nearest_labels
+from liverseg.uneven import labels_to_read_grid, needs_even_grid, to_even_grid
+from liverseg.volume import Volume
 
 # Shares of liver volume outside of which a segment is doubtful; wider than the range seen in 126 livers.
 PLAUSIBLE_SHARE = (0.003, 0.5)
@@ -62,9 +65,30 @@ def split_liver(
     warnings = doubts(segments)
     if split_segment_4:
         segments = split_segment_iv(segments)
+        if not {SEGMENT_IVA.label, SEGMENT_IVB.label} <= set(np.unique(segments).tolist()):
+            text = "segment IV could not be divided into IVa and IVb; the split is approximate"
+            warnings = (*warnings, text)
     labels[box] = segments
     method = CouinaudMethod(name, round(confidence, 4), approximate=bool(warnings))
     return Split(np.ascontiguousarray(order.undo(labels)), method, warnings)
+
+
+def split_mask(liver: np.ndarray, volume: Volume, bundle: Bundle, split_segment_4: bool = False) -> Split:
+    """:func:`split_liver` for a mask on the grid of a volume that may be tilted or unevenly spaced.
+
+    Args:
+        liver: bool (k, j, i) on the volume's grid.
+        volume: whose grid it is; its gray values do not matter.
+    """
+    if not needs_even_grid(volume):
+        return split_liver(liver, volume.geometry, bundle, split_segment_4)
+    even = to_even_grid(replace(volume, array=liver.astype(np.float32)))
+    split = split_liver(even.array > 0.5, even.geometry, bundle, split_segment_4)
+    labels = np.where(liver, labels_to_read_grid(split.labels, even.geometry, volume), np.uint8(0))
+    left_over = liver & (labels == 0)
+    if left_over.any() and labels.any():
+        labels[left_over] = nearest_labels(labels, left_over, volume.geometry.spacing_kji)
+    return replace(split, labels=labels)
 
 
 def shape_scores(mask: np.ndarray, spacing: tuple[float, float, float], bundle: Bundle) -> torch.Tensor:
@@ -74,14 +98,17 @@ def shape_scores(mask: np.ndarray, spacing: tuple[float, float, float], bundle: 
         mask: bool (z, y, x), canonical order, cropped to the liver.
         spacing: voxel size in mm (z, y, x).
     """
-    card = bundle.networks["couinaud"]
     network = load_network(bundle, "couinaud")
+    card = bundle.networks["couinaud"]
     coarse = grid_for_spacing(mask.shape, spacing, [card.spacing_mm] * 3)
     soft = resize(torch.from_numpy(mask.astype(np.float32)), coarse)
     multiple = 2 ** (len(card.network["filters"]) - 1)
     pads: list[int] = []
     for size in reversed(coarse):
         pads += [BORDER, BORDER + -(size + 2 * BORDER) % multiple]
+    if max(coarse) + 2 * BORDER <= multiple:
+        # One voxel is left at the bottom then, and instance normalization needs two.
+        pads[-1] += multiple
     padded = F.pad((soft > 0.5).float(), pads)
     inputs = shape_input(padded)[None].contiguous(memory_format=torch.channels_last_3d)
     with torch.inference_mode():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -79,13 +79,20 @@ def ladder(device: str) -> Iterator[Rung]:
 
 
 def free_memory_bytes(device: str) -> int | None:
-    """Free memory of the device, or None where the system does not tell."""
+    """Memory that can still be had on the device, or None where the system does not tell."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
+        # MemAvailable counts the file cache, which is given back when asked for; MemFree does not.
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
         return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def needed(rung: Rung) -> int:
+    """Bytes that a window of the bundled networks takes on a rung, measured and rounded up."""
+    return int(1.5e9 * rung.tile**3) + int(3e8)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

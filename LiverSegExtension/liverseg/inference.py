@@ -29,6 +29,9 @@ def window_size(shape: Sequence[int], patch: Sequence[int], levels: int, tile: f
         if size <= wanted * 1.25:
             wanted = min(max(size, multiple), int(wanted * 1.25) + multiple)
         sides.append(-(-wanted // multiple) * multiple)
+    if max(sides) == multiple:
+        # One voxel is left at the bottom then, and instance normalization needs two.
+        sides[0] *= 2
     return tuple(sides)
 
 

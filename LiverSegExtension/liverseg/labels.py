@@ -48,11 +48,13 @@ SEGMENT_IVA = Structure(
     4, "couinaud_4a", "Segment IVa", "871688003", "Couinaud hepatic segment IVa", (17, 119, 51)
 )
 SEGMENT_IVB = Structure(
-    9, "couinaud_4b", "Segment IVb", "871689006", "Couinaud hepatic segment IVb", (119, 170, 119)
+    9, "couinaud_4b", "Segment IVb", "871689006", "Couinaud hepatic segment IVb", (0, 68, 136)
 )
 
 PORTAL_VEIN = Structure(1, "portal_vein", "Portal vein", "32764006", "Portal vein", (0, 119, 187))
-HEPATIC_VEINS = Structure(2, "hepatic_veins", "Hepatic veins", "8993003", "Hepatic vein", (51, 187, 238))
+HEPATIC_VEINS = Structure(
+    2, "hepatic_veins", "Hepatic veins and cava", "8993003", "Hepatic vein", (51, 187, 238)
+)
 VESSELS: tuple[Structure, ...] = (PORTAL_VEIN, HEPATIC_VEINS)
 
 # Terminology category "Morphologically altered structure"/"Anatomical structure" as Slicer writes them.

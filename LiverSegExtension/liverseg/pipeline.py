@@ -17,12 +17,12 @@ from liverseg.bundle import Bundle, find_bundle
 from liverseg.case import Case, CouinaudMethod, Masks, Provenance
 from liverseg.checks import check_volume
 from liverseg.couinaud import split_liver
-from liverseg.device import Rung, choose_device
-from liverseg.errors import UsageError
+from liverseg.device import Rung, choose_device, is_out_of_memory
+from liverseg.errors import OutOfMemory, UsageError
 from liverseg.geometry import CanonicalOrder
 from liverseg.measure import label_lesions, measure
 from liverseg.progress import Progress, silent
-from liverseg.reading import volume_hash
+from liverseg.reading import describe_input
 from liverseg.uneven import labels_to_read_grid, needs_even_grid, to_even_grid
 from liverseg.volume import Volume
 
@@ -99,7 +99,15 @@ def segment(ct: Volume, options: SegmentOptions | None = None, progress: Progres
         OutOfMemory: on every rung of the ladder.
         Cancelled: from ``progress``.
     """
-    options = options or SegmentOptions()
+    try:
+        return _segment(ct, options or SegmentOptions(), progress)
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory("out of memory; close programs or crop the CT to the abdomen") from error
+        raise
+
+
+def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> Case:
     if options.quality not in stages.OVERLAP:
         raise UsageError(f"the quality {options.quality!r} is not known; use fast or full")
     watch = Stopwatch()
@@ -110,7 +118,8 @@ def segment(ct: Volume, options: SegmentOptions | None = None, progress: Progres
         bundle = find_bundle(options.model)
         device = choose_device(options.device)
     uneven = needs_even_grid(ct)
-    even = to_even_grid(ct) if uneven else ct
+    with watch.stage("grid"):
+        even = to_even_grid(ct) if uneven else ct
     order = CanonicalOrder.of(even.geometry)
     hu = np.ascontiguousarray(order.apply(even.array))
     spacing = order.geometry(even.geometry).spacing_kji
@@ -118,13 +127,15 @@ def segment(ct: Volume, options: SegmentOptions | None = None, progress: Progres
     liver, lesions, score = (
         np.ascontiguousarray(order.undo(a)) for a in (found.liver, found.lesions, found.score)
     )
-    if uneven:
-        liver = labels_to_read_grid(liver.astype(np.uint8), even.geometry, ct) > 0
-        lesions = (labels_to_read_grid(lesions.astype(np.uint8), even.geometry, ct) > 0) & liver
-        score = labels_to_read_grid(score, even.geometry, ct)
     with watch.stage("couinaud"):
         progress(0.8, "Couinaud segments")
-        split = split_liver(liver, ct.geometry, bundle, options.split_segment_4)
+        split = split_liver(liver, even.geometry, bundle, options.split_segment_4)
+    couinaud = split.labels
+    if uneven:
+        couinaud = labels_to_read_grid(couinaud, even.geometry, ct)
+        lesions = labels_to_read_grid(lesions.astype(np.uint8), even.geometry, ct) > 0
+        score = labels_to_read_grid(score, even.geometry, ct)
+        liver = couinaud > 0
     with watch.stage("lesions"):
         progress(0.87, "lesions")
         labels = label_lesions(lesions, ct.geometry)
@@ -142,7 +153,7 @@ def segment(ct: Volume, options: SegmentOptions | None = None, progress: Progres
         )
         case = measure(
             ct,
-            Masks(liver=liver, couinaud=split.labels, lesions=labels),
+            Masks(liver=liver, couinaud=couinaud, lesions=labels),
             method=split.method if liver.any() else CouinaudMethod("none"),
             provenance=provenance,
             confidences=confidences(labels, score),
@@ -150,19 +161,6 @@ def segment(ct: Volume, options: SegmentOptions | None = None, progress: Progres
         )
     progress(0.95, "measured")
     return case
-
-
-def describe_input(ct: Volume) -> dict[str, object]:
-    """What the report says of the input: kind, hash, UIDs, grid; no names."""
-    return {
-        "kind": ct.source.kind,
-        "sha256": ct.source.sha256 or volume_hash(ct),
-        "study_uid": ct.source.study_uid,
-        "series_uid": ct.source.series_uid,
-        "modality": ct.source.modality,
-        "size_ijk": list(ct.array.shape[::-1]),
-        "spacing_ijk_mm": [round(float(s), 5) for s in ct.geometry.spacing_ijk],
-    }
 
 
 def confidences(labels: np.ndarray, score: np.ndarray) -> dict[int, float]:
@@ -187,13 +185,12 @@ def _networks(
     with watch.stage("stage1"):
         rough, ran1 = stages.find_liver(hu, spacing, bundle, device, part_of(progress, 0.02, 0.25, "liver"))
     if rough is None:
-        text = "no liver was found in this CT; the outputs are empty"
-        return NetworkMasks(
-            empty, empty, np.zeros(hu.shape, np.float32), (ran1.rung,), (*ran1.warnings, text)
-        )
+        return NetworkMasks(empty, empty, np.zeros(hu.shape, np.float32), (ran1.rung,), ran1.warnings)
     with watch.stage("stage2"):
         listener = part_of(progress, 0.25, 0.78, "lesions")
         fine, ran2 = stages.find_lesions(hu, spacing, rough, bundle, device, options.quality, listener)
+    if fine is None:
+        return NetworkMasks(empty, empty, np.zeros(hu.shape, np.float32), (ran1.rung,), ran1.warnings)
     liver, lesions, score = empty, empty.copy(), np.zeros(hu.shape, dtype=np.float32)
     liver[rough.box], lesions[rough.box], score[rough.box] = fine.liver, fine.lesions, fine.lesion_score
     return NetworkMasks(

@@ -122,6 +122,19 @@ def volume_hash(volume: Volume) -> str:
     return digest.hexdigest()
 
 
+def describe_input(ct: Volume) -> dict[str, object]:
+    """What the report says of the input: kind, hash, UIDs, grid; no names."""
+    return {
+        "kind": ct.source.kind,
+        "sha256": ct.source.sha256 or volume_hash(ct),
+        "study_uid": ct.source.study_uid,
+        "series_uid": ct.source.series_uid,
+        "modality": ct.source.modality,
+        "size_ijk": list(ct.array.shape[::-1]),
+        "spacing_ijk_mm": [round(float(s), 5) for s in ct.geometry.spacing_ijk],
+    }
+
+
 def with_hash(volume: Volume) -> Volume:
     """The same volume with its hash in ``source.sha256``."""
     return replace(volume, source=replace(volume.source, sha256=volume_hash(volume)))

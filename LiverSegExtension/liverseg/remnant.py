@@ -11,6 +11,10 @@ from liverseg.errors import UsageError
 # Beyond these a height in meters or a weight in pounds was meant, or a digit slipped.
 HEIGHT_CM = (50.0, 250.0)
 WEIGHT_KG = (10.0, 350.0)
+# After Zorzi et al., Br J Surg 2007. Shown, never judged by.
+USUAL_LIMITS = (
+    "at least 20 % is usually asked for in a healthy liver, 30 % after chemotherapy, 40 % in cirrhosis"
+)
 # Segment IV may be named whole where it comes in two parts.
 PARTS_OF_SEGMENT_4 = ("IVa", "IVb")
 

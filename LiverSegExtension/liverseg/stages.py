@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from liverseg.bundle import Bundle, load_network
-from liverseg.device import Rung, is_out_of_memory, ladder
-from liverseg.errors import OutOfMemory
+from liverseg.bundle import Bundle, NetworkCard, load_network
+from liverseg.device import Rung, free_memory_bytes, is_out_of_memory, ladder, needed
+from liverseg.errors import ModelError, OutOfMemory
 from liverseg.geometry import bounding_box
 from liverseg.inference import sliding_scores
 from liverseg.intensity import normalize_hu
@@ -33,6 +33,8 @@ SMALLEST_PART = 0.1
 MARGIN_MM = 20.0
 # Enclosed gaps that are filled: vessels and fat within the liver, not the gallbladder fossa or the cava.
 LARGEST_HOLE_ML = 3.0
+# How far the fine liver may reach beyond the rough one.
+REACH_MM = 10.0
 OVERLAP = {"fast": 0.125, "full": 0.4}
 
 
@@ -68,17 +70,34 @@ def on_ladder(device: str, work: Callable[[Rung], T]) -> tuple[T, Ran]:
         OutOfMemory: none does.
     """
     warnings: list[str] = []
-    for rung in ladder(device):
+    rungs = list(ladder(device))
+    for rung in rungs:
+        free = free_memory_bytes(rung.device)
+        if free is not None and free < needed(rung) and rung != rungs[-1]:
+            warnings.append(f"too little memory is free for {rung.describe()}; tried the next smaller way")
+            log.info(warnings[-1])
+            continue
         try:
             return work(rung), Ran(rung, tuple(warnings))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             warnings.append(f"out of memory on {rung.describe()}; tried the next smaller way")
-            log.warning(warnings[-1])
+            log.info(warnings[-1])
         if rung.device == "cuda":
             torch.cuda.empty_cache()
     raise OutOfMemory("out of memory on every rung (GPU, small tiles, CPU); close programs or crop the CT")
+
+
+def hu_window(card: NetworkCard) -> tuple[float, float]:
+    """The HU range of a network that takes a CT.
+
+    Raises:
+        ModelError: the card names none.
+    """
+    if card.window_hu is None:
+        raise ModelError(f"the model card has no window_hu for {card.stage}; copy the bundle again")
+    return card.window_hu
 
 
 def find_liver(
@@ -97,11 +116,11 @@ def find_liver(
     Returns:
         None for the liver when there is none.
     """
-    card = bundle.networks["stage1"]
     network = load_network(bundle, "stage1")
+    card = bundle.networks["stage1"]
     shape = grid_for_spacing(hu.shape, spacing, [card.spacing_mm] * 3)
-    assert card.window_hu is not None
-    inputs = resize(torch.from_numpy(normalize_hu(hu, card.window_hu)), shape)[None]
+    window = hu_window(card)
+    inputs = resize(torch.from_numpy(normalize_hu(hu, window)), shape)[None]
     levels = len(card.network["filters"])
     scores, ran = on_ladder(
         device,
@@ -142,6 +161,15 @@ def mask_on_crop(
     return (soft[0, 0] > 0.5).float()
 
 
+def grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
+    """A mask (0/1) dilated by a cube of so many voxels to each side, as bool."""
+    wide = mask[None, None]
+    for axis in range(3):
+        kernel = [2 * voxels + 1 if a == axis else 1 for a in range(3)]
+        wide = torch.nn.functional.max_pool3d(wide, kernel, 1, [size // 2 for size in kernel])
+    return wide[0, 0] > 0
+
+
 def find_lesions(
     hu: np.ndarray,
     spacing: tuple[float, float, float],
@@ -150,23 +178,22 @@ def find_lesions(
     device: str,
     quality: str = "full",
     progress: Progress = silent,
-) -> tuple[FineMasks, Ran]:
-    """Stage 2 over the crop: the liver's fine border and its lesions.
+) -> tuple[FineMasks | None, Ran]:
+    """Stage 2 over the crop: the liver's fine border and its lesions; None when too little is left.
 
     Args:
         hu: (z, y, x) canonical CT, whole.
         spacing: voxel size in mm (z, y, x).
         quality: "fast" or "full": how far windows overlap.
     """
-    card = bundle.networks["stage2"]
     network = load_network(bundle, "stage2")
+    card = bundle.networks["stage2"]
     crop = hu[rough.box]
     shape = grid_for_spacing(crop.shape, spacing, [card.spacing_mm] * 3)
-    assert card.window_hu is not None
-    image = resize(torch.from_numpy(normalize_hu(crop, card.window_hu)), shape)
+    window = hu_window(card)
+    image = resize(torch.from_numpy(normalize_hu(crop, window)), shape)
     known = mask_on_crop(rough, hu.shape, shape)
-    reach = 2 * int(round(10.0 / card.spacing_mm)) + 1
-    near = torch.nn.functional.max_pool3d(known[None, None], reach, 1, reach // 2)[0, 0] > 0
+    near = grown(known, int(round(REACH_MM / card.spacing_mm)))
     levels = len(card.network["filters"])
     scores, ran = on_ladder(
         device,
@@ -180,6 +207,8 @@ def find_lesions(
     liver_score = resize(scores[1] + scores[2], crop.shape).numpy()
     voxel_ml = float(np.prod(spacing)) / 1000
     liver = keep_main_parts(liver_score > 0.5, 0.02)
+    if liver.sum() * voxel_ml < SMALLEST_LIVER_ML:
+        return None, ran
     liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
     lesions = liver & (lesion_score > float(tuned.get("lesion_threshold", 0.5)))
     lesions = drop_small_claims(

@@ -36,9 +36,14 @@ def hints(lesions: Sequence[LesionReadout]) -> tuple[str, ...]:
 
 
 def size_mm(lesion: LesionReadout) -> int:
-    """The long axis in whole millimeters, halves upwards, as shown to people."""
+    """The long axis in whole millimeters, as shown to people."""
+    return whole_mm(lesion.long_axis_mm)
+
+
+def whole_mm(length_mm: float) -> int:
+    """A length in whole millimeters, halves upwards: the one rounding of every door."""
     # The small term keeps an exact half from falling to the lower side by rounding of the machine.
-    return math.floor(lesion.long_axis_mm + 0.5 + 1e-6)
+    return math.floor(length_mm + 0.5 + 1e-6)
 
 
 def _sentence(lesion: LesionReadout) -> str:
@@ -55,7 +60,7 @@ def _milan(sizes: Sequence[int]) -> str:
     several = len(sizes) <= MILAN_NUMBER and max(sizes) <= MILAN_EACH_MM
     place = "within" if single or several else "beyond"
     return (
-        f"Size and number compatible with a tumor {place} the Milan criteria "
+        f"Size and number compatible with a tumor {place} the Milan criteria for hepatocellular carcinoma "
         "(one lesion of at most 5 cm, or up to three of at most 3 cm each)."
     )
 
@@ -65,6 +70,7 @@ def _up_to_seven(sizes: Sequence[int]) -> str:
     place = "within" if total <= UP_TO_SEVEN else "beyond"
     return (
         f"Size and number compatible with a tumor {place} the up-to-seven criteria "
+        "for hepatocellular carcinoma "
         f"(number {len(sizes)} + largest size {max(sizes) / 10.0:.1f} cm = {total:.1f})."
     )
 
@@ -79,4 +85,4 @@ def _size_classes(sizes: Sequence[int]) -> str:
     )
     listed = ", ".join(f"{count} {name}" for count, name in classes if count)
     lesions = "lesion" if len(sizes) == 1 else "lesions"
-    return f"Size and number compatible with {len(sizes)} {lesions}: {listed}."
+    return f"{len(sizes)} {lesions} by size: {listed}."

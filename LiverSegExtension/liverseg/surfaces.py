@@ -111,7 +111,7 @@ class Border:
 
 
 def nearest_labels(labels: np.ndarray, where: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-    """The label of the nearest labelled voxel (mm between centers) for each voxel of ``where``.
+    """The label of the nearest labeled voxel (mm between centers) for each voxel of ``where``.
 
     Args:
         labels: integer (k, j, i), 0 where there is no label; at least one voxel has one.
@@ -121,9 +121,9 @@ def nearest_labels(labels: np.ndarray, where: np.ndarray, spacing: Sequence[floa
     Returns:
         (n,) labels for the n voxels of ``where`` in array order.
     """
-    labelled = labels > 0
-    # On a straight grid the nearest labelled voxel always has an unlabelled face neighbor.
-    seeds = labelled & ~ndimage.binary_erosion(labelled, border_value=1)
+    labeled = labels > 0
+    # On a straight grid the nearest labeled voxel always has an unlabeled face neighbor.
+    seeds = labeled & ~ndimage.binary_erosion(labeled, border_value=1)
     scale = np.round(np.asarray(spacing, dtype=np.float64), 6)
     seed_index = np.argwhere(seeds)
     _, nearest = _tree(seed_index * scale).query(np.argwhere(where) * scale)

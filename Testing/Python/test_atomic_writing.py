@@ -45,7 +45,7 @@ def test_an_exception_leaves_the_earlier_file_and_nothing_else(tmp_path: Path, e
 def test_a_folder_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "report.json").mkdir()
     with pytest.raises(UsageError, match=r"report\.json.*folder") as caught:
-        write_case(make_case(), tmp_path, ["report"], force=True)
+        write_case(make_case(), tmp_path, ["report"], overwrite=True)
     assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 
@@ -110,14 +110,14 @@ def test_a_read_only_folder_is_refused_before_any_work(tmp_path: Path) -> None:
 def test_earlier_results_are_refused_unless_forced(tmp_path: Path) -> None:
     write_case(make_case(), tmp_path, LIGHT)
     before = (tmp_path / "report.json").read_bytes()
-    with pytest.raises(UsageError, match=r"holds results already.*--force") as caught:
+    with pytest.raises(UsageError, match=r"holds results already.*--overwrite") as caught:
         check_output_folder(tmp_path)
     assert str(tmp_path) in str(caught.value)
-    with pytest.raises(UsageError, match="--force"):
+    with pytest.raises(UsageError, match="--overwrite"):
         write_case(make_case(lesion_count=1), tmp_path, LIGHT)
     assert (tmp_path / "report.json").read_bytes() == before
-    check_output_folder(tmp_path, force=True)
-    write_case(make_case(lesion_count=1), tmp_path, LIGHT, force=True)
+    check_output_folder(tmp_path, overwrite=True)
+    write_case(make_case(lesion_count=1), tmp_path, LIGHT, overwrite=True)
     assert (tmp_path / "report.json").read_bytes() != before
 
 
@@ -135,9 +135,9 @@ def test_foreign_files_stay_and_stale_results_go(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "vessels.nii.gz").exists()
     without = replace(case, masks=replace(case.masks, vessels=None))
     # A part of the outputs leaves the others alone; a whole result replaces all of the earlier one.
-    write_case(without, tmp_path, ["report"], force=True)
+    write_case(without, tmp_path, ["report"], overwrite=True)
     assert (tmp_path / "vessels.nii.gz").exists()
-    written = write_case(without, tmp_path, force=True)
+    written = write_case(without, tmp_path, overwrite=True)
     assert not (tmp_path / "vessels.nii.gz").exists()
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written.values()} | {"notes.txt"}

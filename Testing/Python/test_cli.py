@@ -61,10 +61,10 @@ def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
         "missing": (folder / "missing.nii.gz", "missing.nii.gz"),
         "text": (text, "text.nii.gz"),
         "empty folder": (folder / "empty", "DICOM"),
-        "2D": (write(ct[10], folder / "2d.nii.gz"), "2"),
-        "4D": (write(np.stack([ct, ct]), folder / "4d.nii.gz", (3, 3, 3, 1)), "4"),
+        "2D": (write(ct[10], folder / "flat.nii.gz"), "2D"),
+        "4D": (write(np.stack([ct, ct]), folder / "series.nii.gz", (3, 3, 3, 1)), "4D"),
         "all NaN": (write(np.full_like(ct, np.nan), folder / "nan.nii.gz"), "NaN"),
-        "constant": (write(np.full_like(ct, 40), folder / "flat.nii.gz"), "40"),
+        "constant": (write(np.full_like(ct, 40), folder / "constant.nii.gz"), "40"),
         "0 to 1": (write((ct + 1024) / 3000, folder / "unit.nii.gz"), "Hounsfield"),
         "MR-like": (write(bright.astype(np.float32), folder / "mr.nii.gz"), "MR"),
     }
@@ -143,11 +143,11 @@ def test_measure_gives_back_the_numbers_of_the_masks(result, phantom):
         assert (result / name).stat().st_size > 0
 
 
-def test_earlier_results_are_replaced_only_with_force(patient, result, capsys):
+def test_earlier_results_are_replaced_only_when_asked(patient, result, capsys):
     arguments = ["measure", str(patient / "ct.nii.gz"), "--masks", str(patient), "-o", str(result)]
     before = (result / "report.json").stat().st_mtime_ns
     assert main(arguments) == 2
-    assert "--force" in capsys.readouterr().err
+    assert "--overwrite" in capsys.readouterr().err
     assert (result / "report.json").stat().st_mtime_ns == before
 
 

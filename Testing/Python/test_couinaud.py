@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from liverseg.bundle import find_bundle
-from liverseg.couinaud import doubts, split_liver, split_segment_iv
+from liverseg.couinaud import doubts, split_liver, split_mask, split_segment_iv
 from liverseg.geometry import Geometry
 from liverseg.phantom import make_phantom
+from liverseg.volume import Volume
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,10 @@ def test_the_split_does_not_depend_on_the_order_of_the_axes(phantom):
     )
     # New indices (i, j, k) = old (j, k from the far end, i from the far end).
     moved = liver[::-1, :, ::-1].transpose(2, 0, 1)
-    assert Geometry(moved.shape, matrix).shape == moved.shape
+    assert np.allclose(
+        Geometry(moved.shape, matrix).to_ras((3, 5, 7)),
+        geometry.to_ras((liver.shape[0] - 1 - 5, 7, liver.shape[2] - 1 - 3)),
+    )
     turned = split_liver(moved, Geometry(moved.shape, matrix), find_bundle()).labels
     assert np.array_equal(turned.transpose(1, 2, 0)[::-1, :, ::-1], plain)
 
@@ -67,3 +71,27 @@ def test_segment_iv_splits_at_the_level_between_upper_and_lower_segments():
 def test_a_missing_segment_makes_the_split_doubtful():
     segments = np.repeat(np.arange(1, 8, dtype=np.uint8), 100).reshape(7, 10, 10)
     assert any("VIII is missing" in text for text in doubts(segments))
+
+
+def test_a_liver_of_a_few_voxels_is_split_too():
+    mask = np.zeros((30, 30, 30), dtype=bool)
+    mask[10:20, 10:20, 10:20] = True
+    split = split_liver(mask, Geometry(mask.shape, np.diag([4.0, 4.0, 4.0, 1.0])), find_bundle())
+    assert np.array_equal(split.labels > 0, mask)
+
+
+def test_a_tilted_scan_is_split_as_an_upright_one(phantom):
+    liver, geometry = phantom.masks.liver, phantom.ct.geometry
+    upright = split_liver(liver, geometry, find_bundle()).labels
+    matrix = geometry.ijk_to_ras.copy()
+    matrix[1, 2] += np.tan(np.deg2rad(12)) * geometry.spacing_kji[0]
+    tilted = Geometry(geometry.shape, matrix)
+    # The same world content, sampled on the tilted grid.
+    where = np.rint(geometry.to_kji(tilted.to_ras(np.moveaxis(np.indices(liver.shape), 0, -1)))).astype(int)
+    inside = ((where >= 0) & (where < np.array(liver.shape))).all(axis=-1)
+    where = np.where(inside[..., None], where, 0)
+    moved = liver[tuple(np.moveaxis(where, -1, 0))] & inside
+    split = split_mask(moved, Volume(moved.astype(np.uint8), tilted), find_bundle())
+    assert np.array_equal(split.labels > 0, moved)
+    expected = upright[tuple(np.moveaxis(where, -1, 0))]
+    assert (split.labels == expected)[moved].mean() > 0.9

@@ -55,6 +55,7 @@ def small():
 def plain(small, coarse_model):
     case = segment(small, SegmentOptions(device="cpu", model=coarse_model, quality="fast"))
     assert case.masks.liver.any()
+    assert case.lesions, "without a lesion the comparisons below would be empty"
     return case
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from liverseg import stages
+from liverseg.bundle import find_bundle, load_network
 from liverseg.device import Rung, choose_device, is_out_of_memory, ladder
 from liverseg.errors import Cancelled, OutOfMemory, UsageError
 from liverseg.inference import sliding_scores, window_size
@@ -47,6 +48,27 @@ def test_windows_are_multiples_of_what_the_network_halves():
     assert window_size((300, 300, 300), (64, 80, 80), 5, 1.0) == (64, 80, 80)
     assert window_size((70, 83, 10), (64, 80, 80), 5, 1.0) == (80, 96, 16), "one window where it nearly fits"
     assert window_size((200, 200, 200), (64, 80, 80), 5, 0.5) == (32, 48, 48)
+
+
+def test_a_scan_of_a_few_voxels_passes_the_real_network():
+    assert max(window_size((4, 5, 6), (64, 80, 80), 5, 1.0)) == 32
+    network = load_network(find_bundle(), "stage1")
+    assert sliding_scores(network, torch.zeros((1, 4, 5, 6)), (64, 80, 80), 5, CPU).shape == (2, 4, 5, 6)
+
+
+def test_a_mask_grows_by_a_cube():
+    mask = torch.zeros((9, 9, 9))
+    mask[4, 4, 4] = 1
+    wide = stages.grown(mask, 2)
+    assert int(wide.sum()) == 125
+    assert bool(wide[2:7, 2:7, 2:7].all())
+
+
+def test_a_rung_without_free_memory_is_left_out_and_said_so(monkeypatch):
+    monkeypatch.setattr(stages, "free_memory_bytes", lambda device: 10**9)
+    result, ran = stages.on_ladder("cpu", lambda rung: rung.tile)
+    assert result == 0.5
+    assert "too little memory" in ran.warnings[0]
 
 
 def test_cancel_is_felt_after_the_running_window():

@@ -289,7 +289,7 @@ def test_gray_values_that_are_no_number_do_not_spread() -> None:
     assert case.lesions[0].contrast_to_liver_hu == 0.0
 
 
-def test_lesions_are_labelled_by_falling_volume_with_corners_joined() -> None:
+def test_lesions_are_labeled_by_falling_volume_with_corners_joined() -> None:
     mask = np.zeros((6, 12, 12), dtype=bool)
     mask[1, 1, 1:3] = True
     mask[2, 2, 3] = True

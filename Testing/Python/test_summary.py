@@ -83,14 +83,14 @@ def test_up_to_seven_adds_number_and_centimeters(sizes: list[float], place: str)
 
 def test_size_classes_count_every_lesion_once() -> None:
     hint = hints([lesion(size) for size in (9.4, 10, 20, 21, 35)])[-1]
-    assert hint == "Size and number compatible with 5 lesions: 1 under 10 mm, 2 of 10 to 20 mm, 2 over 20 mm."
+    assert hint == "5 lesions by size: 1 under 10 mm, 2 of 10 to 20 mm, 2 over 20 mm."
 
 
 def test_no_lesion_gives_no_hint_and_no_hint_gives_a_category() -> None:
     assert hints([]) == ()
     assert sentences([]) == ()
     for hint in hints([lesion(15), lesion(60)]):
-        assert hint.startswith("Size and number compatible with ")
+        assert hint.startswith(("Size and number compatible with ", "2 lesions by size: "))
         assert "LI-RADS" not in hint and "LR-" not in hint
 
 

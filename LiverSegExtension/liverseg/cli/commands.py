@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from liverseg import __version__
-from liverseg.bundle import file_sha256, find_bundle, installed_bundles
+from liverseg.bundle import Bundle, file_sha256, find_bundle, installed_bundles
 from liverseg.case import Case, CouinaudMethod, Provenance
 from liverseg.checks import check_volume
 from liverseg.cli.console import Listener
@@ -17,7 +17,7 @@ from liverseg.cli.tables import case_lines, remnant_lines, series_lines
 from liverseg.errors import InputRefused, LiverSegError, UsageError
 from liverseg.masks_reading import read_masks
 from liverseg.measure import measure
-from liverseg.reading import read_labels, read_volume, to_sitk
+from liverseg.reading import describe_input, read_labels, read_volume
 from liverseg.volume import Volume
 from liverseg.writers import DEFAULT_NAMES, check_output_folder, write_case
 
@@ -26,7 +26,7 @@ DONE, NO_LIVER = 0, 4
 
 def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
     """CT in, all outputs out."""
-    check_output_folder(arguments.out, arguments.force)
+    check_output_folder(arguments.out, arguments.overwrite)
     ct = read_volume(arguments.ct, arguments.series)
     from liverseg.pipeline import SegmentOptions, segment
 
@@ -42,17 +42,19 @@ def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
 
 def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
     """The same outputs from masks that a person corrected."""
-    check_output_folder(arguments.out, arguments.force)
+    check_output_folder(arguments.out, arguments.overwrite)
     listener(0.0, "reading")
     ct = read_volume(arguments.ct, arguments.series)
+    checked = check_volume(ct, force=arguments.force)
     read = read_masks(arguments.masks, ct)
     masks, method, warnings = read.masks, read.method or CouinaudMethod("given"), read.warnings
+    bundle = None
     if not read.couinaud_given:
-        from liverseg.couinaud import split_liver
+        from liverseg.couinaud import split_mask
 
         listener(0.3, "Couinaud segments")
         bundle = find_bundle(arguments.model)
-        split = split_liver(masks.liver, ct.geometry, bundle, arguments.split_segment_4)
+        split = split_mask(masks.liver, ct, bundle, arguments.split_segment_4)
         masks, method = replace(masks, couinaud=split.labels), split.method
         warnings = (*warnings, *split.warnings)
     listener(0.5, "measuring")
@@ -60,18 +62,25 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
         ct,
         masks,
         method=method,
-        provenance=_measured_by_hand(ct),
+        provenance=_provenance_of_masks(ct, bundle),
         tracking_uids=read.tracking_uids,
         reviews=read.reviews,
         confidences=read.confidences,
-        warnings=(*ct.warnings, *warnings),
+        warnings=(*ct.warnings, *checked.warnings, *warnings),
     )
     return _write(case, arguments, listener)
 
 
-def _measured_by_hand(ct: Volume) -> Provenance:
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    return Provenance(version=__version__, started=started, parameters={"road": "measure"}, input={})
+def _provenance_of_masks(ct: Volume, bundle: Bundle | None) -> Provenance:
+    """For given masks: no network ran, but perhaps that of ``bundle`` which split the liver."""
+    return Provenance(
+        version=__version__,
+        model_name=bundle.name if bundle else None,
+        weights_sha256={"couinaud": bundle.sha256["couinaud"]} if bundle else {},
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        parameters={"masks": "given"},
+        input=describe_input(ct),
+    )
 
 
 def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int:
@@ -79,7 +88,7 @@ def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int
     names += ["ct_liver"] if arguments.masked_ct else []
     names += ["scene"] if arguments.scene else []
     listener(0.96, "writing")
-    write_case(case, arguments.out, names, arguments.force)
+    write_case(case, arguments.out, names, arguments.overwrite)
     for warning in case.warnings:
         listener.warning(warning)
     listener(1.0, "done")
@@ -89,21 +98,22 @@ def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int
 
 def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     """A label map of the segments from any liver mask."""
-    if arguments.out.exists() and not arguments.force:
-        raise UsageError(f"{arguments.out} is there already; choose another name or --force to replace it")
-    if not arguments.out.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")):
-        raise UsageError(f"{arguments.out.name} is no image name; end it with .nii.gz, .nrrd or .mha")
+    if arguments.out.exists() and not arguments.overwrite:
+        raise UsageError(f"{arguments.out} is there already; choose another name, or --overwrite")
+    if not arguments.out.name.endswith(".nii.gz"):
+        raise UsageError(f"{arguments.out.name} is no name for a label map; end it with .nii.gz")
     mask, geometry = read_labels(arguments.mask)
     if not (mask > 0).any():
         raise InputRefused(f"{arguments.mask.name} holds no voxel above 0, so there is no liver to split")
-    import SimpleITK as sitk
+    from liverseg.couinaud import split_mask
+    from liverseg.writers.atomic import make_folder, written_whole
+    from liverseg.writers.volumes import write_nifti
 
-    from liverseg.couinaud import split_liver
-    from liverseg.writers.atomic import written_whole
-
-    split = split_liver(mask > 0, geometry, find_bundle(arguments.model), arguments.split_segment_4)
+    volume = Volume(mask, geometry)
+    split = split_mask(mask > 0, volume, find_bundle(arguments.model), arguments.split_segment_4)
+    make_folder(arguments.out.resolve().parent)
     with written_whole(arguments.out) as temporary:
-        sitk.WriteImage(to_sitk(split.labels, geometry), str(temporary), useCompression=True)
+        write_nifti(split.labels, geometry, temporary)
     for warning in split.warnings:
         listener.warning(warning)
     listener.done(str(arguments.out), [f"Couinaud segments: {arguments.out}"])
@@ -123,6 +133,10 @@ def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
     report["remnant"] = asdict(remnant)
     with written_whole(path) as temporary:
         temporary.write_text(report_text(report), encoding="utf-8")
+    if not report["liver"]["complete"]:
+        listener.warning("the scan cuts the liver off, so the remnant is not that of the whole liver")
+    if report["method"]["approximate"]:
+        listener.warning("the Couinaud split is approximate, and so is the remnant")
     listener.done(str(path), remnant_lines(remnant))
     return DONE
 

@@ -27,6 +27,9 @@ def build_parser() -> argparse.ArgumentParser:
     _series(commands)
     _check(commands)
     _models(commands)
+    for command in commands.choices.values():
+        # Also after the command's name; SUPPRESS keeps what was said before it.
+        command.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS)
     return parser
 
 
@@ -43,7 +46,7 @@ def _segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _measure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    p = commands.add_parser("measure", help="the same outputs from corrected masks, without the networks")
+    p = commands.add_parser("measure", help="the same outputs from corrected masks")
     _ct(p)
     p.add_argument(
         "--masks", type=Path, required=True, metavar="DIR|FILE", help="a result folder or a .seg.nrrd"
@@ -61,10 +64,9 @@ def _couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     p = commands.add_parser("couinaud", help="split any liver mask into the Couinaud segments")
     p.add_argument("mask", type=Path, metavar="LIVER_MASK", help="every voxel above 0 is liver")
     p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="label map to write")
-    p.add_argument("--method", default="learned", choices=("learned",), help="how the liver is split")
     p.add_argument("--model", metavar="NAME")
     p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
-    p.add_argument("--force", action="store_true", help="replace the output file")
+    p.add_argument("--overwrite", action="store_true", help="replace the output file")
 
 
 def _flr(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -105,7 +107,8 @@ def _out(p: argparse.ArgumentParser) -> None:
 def _results(p: argparse.ArgumentParser) -> None:
     p.add_argument("--masked-ct", action="store_true", help="also ct_liver.nii.gz, air outside of the liver")
     p.add_argument("--scene", action="store_true", help="also scene.mrb for 3D Slicer")
-    p.add_argument("--force", action="store_true", help="replace earlier results; take values that are no HU")
+    p.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
+    p.add_argument("--force", action="store_true", help="go on where the values are no plausible HU")
 
 
 def _progress(p: argparse.ArgumentParser) -> None:

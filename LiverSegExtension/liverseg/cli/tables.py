@@ -7,20 +7,23 @@ from pathlib import Path
 
 from liverseg.case import Case, Remnant
 from liverseg.dicom import SeriesInfo
+from liverseg.remnant import USUAL_LIMITS
+from liverseg.summary import whole_mm
 
 
 def case_lines(case: Case, folder: Path) -> list[str]:
     """Liver, segments and lesions of a case, and where its files are."""
     liver = case.liver
     burden = "-" if liver.tumor_burden_percent is None else f"{liver.tumor_burden_percent:.1f} %"
-    lines = [f"Liver {liver.volume_ml:.0f} ml, {len(case.lesions)} lesions, tumor burden {burden}"]
+    count = "1 lesion" if len(case.lesions) == 1 else f"{len(case.lesions)} lesions"
+    lines = [f"Liver {liver.volume_ml:.0f} ml, {count}, tumor burden {burden}"]
     if liver.volume_ml > 0:
         lines.append("Segments (ml): " + "  ".join(f"{s.name} {s.volume_ml:.0f}" for s in case.segments))
     if case.lesions:
         lines.append(f"{'id':>4} {'segment':>9} {'axes (mm)':>12} {'ml':>8} {'HU':>5}")
     for lesion in case.lesions:
         hu = "-" if lesion.mean_hu is None else f"{lesion.mean_hu:.0f}"
-        axes = f"{lesion.long_axis_mm:.0f} x {lesion.short_axis_mm:.0f}"
+        axes = f"{whole_mm(lesion.long_axis_mm)} x {whole_mm(lesion.short_axis_mm)}"
         segment = lesion.primary_segment or "-"
         lines.append(f"{lesion.id:>4} {segment:>9} {axes:>12} {lesion.volume_ml:>8.1f} {hu:>5}")
     seconds = case.provenance.seconds
@@ -42,7 +45,7 @@ def remnant_lines(remnant: Remnant) -> list[str]:
             f"Of the standardized liver volume ({remnant.standardized_liver_ml:.0f} ml): "
             f"{remnant.percent_of_standardized:.1f} %"
         )
-    return lines
+    return [*lines, f"For information: {USUAL_LIMITS}"]
 
 
 def series_lines(series: Sequence[SeriesInfo]) -> list[str]:
@@ -52,7 +55,9 @@ def series_lines(series: Sequence[SeriesInfo]) -> list[str]:
     lines = []
     for info in series:
         spacing = "?" if info.spacing_mm is None else " x ".join(f"{s:.2f}" for s in info.spacing_mm)
-        notes = [*info.problems] + (["localizer"] if info.localizer else [])
+        notes = [*info.problems]
+        notes += ["localizer"] if info.localizer else []
+        notes += [f"{info.gaps} slices missing"] if info.gaps else []
         text = f"{info.uid}  {info.modality}  {info.slices} slices of {spacing} mm  {info.description}"
         lines.append(text + (f"  ({'; '.join(notes)})" if notes else ""))
     return lines

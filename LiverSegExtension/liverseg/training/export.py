@@ -56,7 +56,7 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
         folder: the bundle's folder.
         name: the model's name.
         runs: run folder for each stage to write.
-        facts: what else the card says (sources, licence, results); merged over what it said.
+        facts: what else the card says (sources, license, results); merged over what it said.
     """
     path = folder / "card.json"
     card = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,7 @@ def train(
     torch.manual_seed(plan.seed)
     network = build_network(description).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.average)
-    )
+    average = torch.optim.swa_utils.AveragedModel(network, avg_fn=partial(_moving_average, plan.average))
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "last.ckpt"
     start = 0
@@ -82,7 +81,8 @@ def train(
             inputs = sample.inputs[None].to(device).contiguous(memory_format=torch.channels_last_3d)
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 logits = network(inputs)
-            error = loss(logits, sample, foreground_from) / plan.accumulate
+            target, counted = sample.target.to(device), sample.counted.to(device)
+            error = loss(logits, target, counted, foreground_from) / plan.accumulate
             error.backward()
             total += float(error.detach())
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -104,3 +104,11 @@ def train(
             torch.save(state, run / "last.tmp")
             (run / "last.tmp").replace(checkpoint)
     return average.module
+
+
+def _moving_average(
+    decay: float, average: torch.Tensor, parameter: torch.Tensor, count: torch.Tensor | int
+) -> torch.Tensor:
+    """An exponential moving average that starts fast, so that the first weights are soon forgotten."""
+    now = min(decay, (1 + int(count)) / (10 + int(count)))
+    return torch.lerp(average, parameter, 1 - now)

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-# One person under several LiTS numbers (data/README.md of the collection, by look and by vessels).
+# One person under several LiTS numbers (seen by comparing their scans and vessels).
 _SAME_LITS_PERSON = {1: 0, 7: 6, 8: 6, 9: 6, 10: 6, 15: 14, 12: 11}
 
 

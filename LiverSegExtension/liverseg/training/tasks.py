@@ -15,7 +15,7 @@ from liverseg.training.persons import person_of
 
 Cache = dict[str, dict[str, torch.Tensor]]
 
-PHANTOM_SHARE = 0.2
+PHANTOM_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def imitate_stage1(target: torch.Tensor, rng: np.random.Generator) -> torch.Tens
     soft = F.avg_pool3d(known[None, None], 7, 1, 3, count_include_pad=False)[0, 0]
     noise = augment.smooth_noise(rng, shape, 12) * float(rng.uniform(0, 0.3))
     noise += augment.smooth_noise(rng, shape, 5) * float(rng.uniform(0, 0.2))
-    return (soft + noise + float(rng.normal(0, 0.1)) > 0.5).float()
+    return ((soft + noise + float(rng.normal(0, 0.1)) > 0.5) & (soft > 0)).float()
 
 
 class CouinaudTask(Task):
@@ -153,18 +153,22 @@ class CouinaudTask(Task):
         if rng.random() < 0.5:
             noise = augment.smooth_noise(rng, tuple(liver.shape), 8) * float(rng.uniform(0, 0.25))
             soft = F.avg_pool3d(liver[None, None], 3, 1, 1)[0, 0]
-            liver = ((soft + noise) > 0.5).float()
+            liver = ((soft + noise > 0.5) & (soft > 0)).float()
         return Sample(shape_input(liver), (target - 1).clamp(min=0), (target > 0) & (liver > 0))
 
 
-def loss(logits: torch.Tensor, sample: Sample, foreground_from: int) -> torch.Tensor:
-    """Cross-entropy plus soft Dice over the counted voxels.
+def loss(
+    logits: torch.Tensor, target: torch.Tensor, counted: torch.Tensor, foreground_from: int
+) -> torch.Tensor:
+    """Cross-entropy plus soft Dice over the counted voxels of one sample.
 
     Args:
         logits: (1, classes, z, y, x).
+        target: (z, y, x) classes.
+        counted: (z, y, x) bool.
         foreground_from: the first class in the Dice term (1 leaves the background out).
     """
-    target, counted = sample.target[None], sample.counted[None]
+    target, counted = target[None], counted[None]
     logits = logits.float()
     entropy = F.cross_entropy(logits, target, reduction="none")[counted].mean()
     score = torch.softmax(logits, dim=1) * counted[:, None]

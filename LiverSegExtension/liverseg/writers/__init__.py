@@ -70,12 +70,12 @@ OUTPUTS: dict[str, Output] = {
 DEFAULT_NAMES: tuple[str, ...] = tuple(name for name, output in OUTPUTS.items() if not output.on_request)
 
 
-def check_output_folder(folder: Path, force: bool = False) -> None:
+def check_output_folder(folder: Path, overwrite: bool = False) -> None:
     """Refuse an output folder before any work is done. Creates and changes nothing.
 
     Raises:
         UsageError: the folder is a file, cannot be written to, or holds LiverSeg's outputs and
-            ``force`` is not set.
+            ``overwrite`` is not set.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -93,14 +93,14 @@ def check_output_folder(folder: Path, force: bool = False) -> None:
         )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UsageError(f"no permission to write in {existing}; choose another output folder")
-    if present and not force:
+    if present and not overwrite:
         raise UsageError(
-            f"{folder} holds results already ({present[0]}); choose another folder, or replace with --force"
+            f"{folder} holds results already ({present[0]}); choose another folder, or --overwrite"
         )
 
 
 def write_case(
-    case: Case, folder: Path, names: Sequence[str] | None = None, force: bool = False
+    case: Case, folder: Path, names: Sequence[str] | None = None, overwrite: bool = False
 ) -> dict[str, Path]:
     """Write a case's files into a folder, which is made when it is not there.
 
@@ -112,7 +112,7 @@ def write_case(
         case: the read-out.
         folder: the output folder.
         names: keys of :data:`OUTPUTS`; the default set when None.
-        force: replace LiverSeg's outputs that are there.
+        overwrite: replace LiverSeg's outputs that are there.
 
     Returns:
         The paths written, by key.
@@ -129,11 +129,14 @@ def write_case(
     outputs = {name: output for name, output in OUTPUTS.items() if name in wanted and output.applies(case)}
     # Resolved first: a missing library is told before anything is written.
     writers = {name: _resolve(name, output) for name, output in outputs.items()}
-    check_output_folder(folder, force)
+    check_output_folder(folder, overwrite)
     make_folder(folder)
     # A run that was killed could not tidy up behind itself.
     remove_leftovers(folder, {output.filename for output in OUTPUTS.values()})
 
+    if "report" in outputs:
+        # A folder with a report is complete: while files are replaced, there is none.
+        _remove(folder / outputs["report"].filename)
     written: dict[str, Path] = {}
     for name, output in outputs.items():
         path = folder / output.filename
@@ -151,13 +154,18 @@ def _remove_stale(folder: Path, written: set[str]) -> None:
     for name, output in OUTPUTS.items():
         path = folder / output.filename
         if name not in written and path.is_file():
-            try:
-                path.unlink()
-            except OSError as error:
-                raise UsageError(
-                    f"cannot remove {path}, which belongs to an earlier result: {plain_reason(error)}"
-                ) from error
+            _remove(path)
             logger.info("removed %s of an earlier result", output.filename)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file of an earlier result, if it is there."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot replace {path}, which should be a file of an earlier result: {plain_reason(error)}"
+        ) from error
 
 
 def _resolve(name: str, output: Output) -> Writer:

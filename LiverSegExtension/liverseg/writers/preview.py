@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 from liverseg import labels
 from liverseg.case import Case
 from liverseg.geometry import CanonicalOrder, bounding_box
+from liverseg.summary import whole_mm
 from liverseg.writers.slices import (
     AXIAL,
     COLORS,
@@ -195,7 +196,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, case: Case) -> None:
     longest = max((lesion.long_axis_mm for lesion in case.lesions), default=None)
     count = len(case.lesions)
     lesions = "no lesion" if count == 0 else f"{count} lesion{'s' if count > 1 else ''}"
-    size = "" if longest is None else f", largest axis {longest:.0f} mm"
+    size = "" if longest is None else f", largest axis {whole_mm(longest)} mm"
     draw.text((x, y + 36), lesions + size, font=font(20), fill=RED if count else WHITE)
 
     top = y + 78
@@ -212,7 +213,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, case: Case) -> None:
     shown = sorted(case.lesions, key=lambda lesion: -lesion.long_axis_mm)[:LISTED_LESIONS]
     for n, lesion in enumerate(shown):
         row = top + 28 * n
-        axes = f"{lesion.long_axis_mm:.0f} x {lesion.short_axis_mm:.0f} mm"
+        axes = f"{whole_mm(lesion.long_axis_mm)} x {whole_mm(lesion.short_axis_mm)} mm"
         draw.text((x + 200, row), str(lesion.id), font=font(18), fill=RED)
         draw.text((x + 240, row), axes, font=font(18), fill=WHITE)
         draw.text((x + 380, row), lesion.primary_segment or "", font=font(18), fill=GRAY)

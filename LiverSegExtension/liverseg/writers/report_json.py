@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +23,12 @@ def write_report(case: Case, path: Path) -> None:
     path.write_text(report_text(report_of(case)), encoding="utf-8")
 
 
-def report_text(report: dict[str, object]) -> str:
+def report_text(report: dict[str, Any]) -> str:
     """A report as the text of its file."""
     return json.dumps(_plain(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_report(path: Path) -> dict[str, object]:
+def read_report(path: Path) -> dict[str, Any]:
     """A report written earlier.
 
     Raises:
@@ -49,14 +50,14 @@ def read_report(path: Path) -> dict[str, object]:
     return dict(report)
 
 
-def segments_of(report: dict[str, object]) -> tuple[SegmentReadout, ...]:
+def segments_of(report: dict[str, Any]) -> tuple[SegmentReadout, ...]:
     """The Couinaud segments of a report.
 
     Raises:
         InputRefused: they are missing or damaged.
     """
     try:
-        return tuple(SegmentReadout(**segment) for segment in report["segments"])  # type: ignore[attr-defined]
+        return tuple(SegmentReadout(**segment) for segment in report["segments"])
     except (KeyError, TypeError) as error:
         raise InputRefused(f"the report's segments are damaged ({error}); run LiverSeg again") from error
 
