@@ -56,6 +56,8 @@ _SPACING_TOLERANCE_MM = 0.01
 # The liver is some 15 to 20 cm high; a scan shorter than this cuts it off nearly always.
 SHORT_SCAN_MM = 100.0
 FEW_VOXELS_IN_PLANE = 64
+# Fewer slices than this are no scan of a liver, whatever the thickness, but a scout or a bolus tracker.
+FEWEST_SLICES = 4
 # No scanner's table is longer, and no patient smaller: outside of it the header's unit is not mm.
 EXTENT_MM = (10.0, 3000.0)
 
@@ -84,7 +86,7 @@ def check_volume(volume: Volume, force: bool = False) -> CheckResult:
     Args:
         volume: as it was read.
         force: warn of values that are no HU instead of refusing them. Another modality by its DICOM tag, a
-            constant volume and one without numbers are refused all the same.
+            constant volume, one without numbers and one of too few slices are refused all the same.
 
     Raises:
         InputRefused: with one line that says what was refused and what to do.
@@ -92,6 +94,9 @@ def check_volume(volume: Volume, force: bool = False) -> CheckResult:
     modality = volume.source.modality
     if modality not in (None, "", "CT"):
         raise InputRefused(f"The input is {modality} by its DICOM tag, not CT: give a CT of the abdomen.")
+    few = _too_few_slices(volume.geometry)
+    if few is not None:
+        raise InputRefused(few)
     numbers = volume.array
     if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
         numbers = numbers[np.isfinite(numbers)]
@@ -140,6 +145,17 @@ def _not_hu(sample: np.ndarray, low: float, high: float) -> Iterator[str]:
         yield f"The values are no HU ({shown}, 1 % above {p99:.0f}): give the CT in Hounsfield units"
     if _share(inside, *SOFT_TISSUE_HU) < LEAST_SOFT_TISSUE:
         yield f"The values are no HU (no soft tissue at 0 to 200, {shown}): give a CT of the abdomen"
+
+
+def _too_few_slices(geometry: Geometry) -> str | None:
+    """Why the grid is no volume, or None: a single slice of any direction, or too few from below upwards."""
+    upwards = CanonicalOrder.of(geometry).geometry(geometry).shape[0]
+    if min(geometry.shape) > 1 and upwards >= FEWEST_SLICES:
+        return None
+    shown = " x ".join(str(n) for n in reversed(geometry.shape))
+    single = min(geometry.shape) == 1
+    what = "is a single slice" if single else f"has only {upwards} slices from below upwards"
+    return f"The input {what} ({shown} voxels), not a volume: give the whole scan, all slices of the series."
 
 
 def _wrong_size(geometry: Geometry) -> str | None:

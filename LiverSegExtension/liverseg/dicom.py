@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from liverseg.checks import FEWEST_SLICES
 from liverseg.errors import InputRefused
 from liverseg.geometry import LPS_TO_RAS, Geometry
 from liverseg.reading import gray_values, quiet_itk, with_hash
@@ -33,8 +34,6 @@ SAME_PLACE_MM = 0.01
 GAP_FACTOR = 1.5
 # Direction cosines of one series agree up to this; they are written with six digits or fewer.
 SAME_DIRECTION = 1e-3
-# Fewer slices than this are no scan of a liver, whatever the thickness, but a scout or a bolus tracker.
-FEWEST_SLICES = 4
 
 _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription"),
@@ -51,7 +50,7 @@ class SeriesInfo:
     Attributes:
         uid: SeriesInstanceUID.
         study_uid: StudyInstanceUID, empty when missing.
-        description: SeriesDescription.
+        description: SeriesDescription: free text that may name the patient, for the terminal alone.
         modality: DICOM Modality ("CT", "MR", ...).
         number: SeriesNumber or None.
         slices: number of images.
@@ -61,6 +60,7 @@ class SeriesInfo:
         complete: one stack of at least four slices without a gap, and nothing in ``problems``.
         problems: why it cannot be read as one volume, one plain phrase each.
         gaps: number of gaps where slices are missing.
+        missing_slices: how many slices would fill them.
     """
 
     uid: str
@@ -75,6 +75,7 @@ class SeriesInfo:
     complete: bool
     problems: tuple[str, ...]
     gaps: int
+    missing_slices: int = 0
 
     def __str__(self) -> str:
         """One line for a list: modality, description, slices, spacing, what is wrong, uid."""
@@ -84,9 +85,17 @@ class SeriesInfo:
         if self.localizer:
             words.append("scout")
         if self.gaps:
-            words.append("slices missing")
+            words.append(f"{_slice_count(self.missing_slices)} missing")
         words.extend(self.problems)
         return ", ".join(words) + f", uid {self.uid}"
+
+    def without_names(self) -> str:
+        """What tells the series from others without free text: number and uid."""
+        return f"uid {self.uid}" if self.number is None else f"number {self.number}, uid {self.uid}"
+
+
+def _slice_count(count: int) -> str:
+    return "1 slice" if count == 1 else f"{count} slices"
 
 
 @dataclass(frozen=True)
@@ -154,16 +163,27 @@ def read_series(folder: Path, series_uid: str | None = None) -> Volume:
             modality=chosen.modality or None,
             instance_uids=tuple(dict.fromkeys(s.uid for s in stack.slices)),
         ),
-        (*notes, *mended),
+        (*notes, *_missing(chosen), *mended),
         uneven_positions(stack.positions),
     )
     return with_hash(volume)
 
 
+def _missing(info: SeriesInfo) -> tuple[str, ...]:
+    """A warning of slices that are missing in a series, or nothing."""
+    if not info.missing_slices:
+        return ()
+    verb = "is" if info.missing_slices == 1 else "are"
+    return (
+        f"{_slice_count(info.missing_slices)} {verb} missing in the series; what lies there is interpolated, "
+        "and volumes there are less exact.",
+    )
+
+
 def choose_series(
     series: list[SeriesInfo], series_uid: str | None = None
 ) -> tuple[SeriesInfo, tuple[str, ...]]:
-    """The series to read and a word about it when there was a choice.
+    """The series to read and a word about it, free of free text, when there was a choice.
 
     Raises:
         InputRefused: unknown uid, no CT, or several that fit equally well; the series are listed.
@@ -188,12 +208,12 @@ def choose_series(
     whole = [info for info in fitting if info.complete]
     if len(fitting) == 1:
         return fitting[0], (
-            f'Of {len(series)} series in the folder the only CT was taken: "{fitting[0].description}".',
+            f"Of {len(series)} series in the folder the only CT was taken: {fitting[0].without_names()}.",
         )
     if len(whole) == 1:
         why = "the only CT that is one stack without gaps"
         return whole[0], (
-            f'Of {len(series)} series in the folder {why} was taken: "{whole[0].description}".',
+            f"Of {len(series)} series in the folder {why} was taken: {whole[0].without_names()}.",
         )
     raise InputRefused(f"Several CT series fit equally well; choose one by its uid: {listed}.")
 
@@ -207,7 +227,7 @@ def _stacks(folder: Path) -> list[_Stack]:
     by_series: dict[str, dict[str, tuple[Path, Dataset]]] = defaultdict(dict)
     for path in files:
         header = _header(path)
-        if header is not None and all(header.get(k) for k in ("SeriesInstanceUID", "Rows", "Columns")):
+        if header is not None and _is_image(header):
             # The same instance copied twice into a folder is one image.
             by_series[str(header.SeriesInstanceUID)].setdefault(
                 str(header.get("SOPInstanceUID", path)), (path, header)
@@ -220,6 +240,11 @@ def _stacks(folder: Path) -> list[_Stack]:
     log.info("%d DICOM series found", len(stacks))
     unknown = 1 << 31
     return sorted(stacks, key=lambda s: (unknown if s.info.number is None else s.info.number, s.info.uid))
+
+
+def _is_image(header: Dataset) -> bool:
+    """Of a series and with pixels; whether their number can be read is asked later."""
+    return bool(header.get("SeriesInstanceUID")) and "Rows" in header and "Columns" in header
 
 
 def _header(path: Path) -> Dataset | None:
@@ -240,6 +265,16 @@ def _numbers(header: Dataset, keyword: str, count: int) -> np.ndarray | None:
     except (TypeError, ValueError):
         return None
     return values if values.size == count and np.isfinite(values).all() else None
+
+
+def _integer(header: Dataset, keyword: str) -> int | None:
+    """A whole number of an element; None where it is missing, empty or damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(header.get(keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _group(groups: list[Dataset], sequence: str) -> Dataset:
@@ -287,7 +322,7 @@ def _stack(images: list[tuple[Path, Dataset]]) -> _Stack:
     slices = [s for path, header in images for s in _slices_of(path, header)]
     problems = _header_problems([header for _, header in images], slices)
     positions = np.zeros(len(slices))
-    gaps = 0
+    gaps = missing = 0
     if not problems:
         row, column = _directions(slices[0])
         normal = np.cross(row, column)
@@ -299,7 +334,9 @@ def _stack(images: list[tuple[Path, Dataset]]) -> _Stack:
         if same:
             problems.append(f"{same} images lie at the place of another (several phases in one series?)")
         elif len(steps):
-            gaps = int((steps > GAP_FACTOR * np.median(steps)).sum())
+            wide = steps[steps > GAP_FACTOR * np.median(steps)]
+            gaps = len(wide)
+            missing = int((np.rint(wide / np.median(steps)) - 1).sum())
     spacing = _spacing(slices[0], positions)
     if spacing is None and not problems:
         problems.append("a single image without a slice thickness")
@@ -308,14 +345,15 @@ def _stack(images: list[tuple[Path, Dataset]]) -> _Stack:
         study_uid=str(first.get("StudyInstanceUID", "")),
         description=str(first.get("SeriesDescription", "") or ""),
         modality=str(first.get("Modality", "") or ""),
-        number=int(first["SeriesNumber"].value) if first.get("SeriesNumber") is not None else None,
+        number=_integer(first, "SeriesNumber"),
         slices=len(slices),
         spacing_mm=spacing,
-        size=(int(first.Columns), int(first.Rows), len(slices)),
+        size=(_integer(first, "Columns") or 0, _integer(first, "Rows") or 0, len(slices)),
         localizer=localizer,
         complete=not (problems or gaps or localizer) and len(slices) >= FEWEST_SLICES,
         problems=tuple(problems),
         gaps=gaps,
+        missing_slices=missing,
     )
     return _Stack(info, tuple(slices), positions)
 
@@ -323,13 +361,16 @@ def _stack(images: list[tuple[Path, Dataset]]) -> _Stack:
 def _header_problems(headers: list[Dataset], slices: list[_Slice]) -> list[str]:
     """What keeps the images from being one volume, apart from where they lie along the normal."""
     problems = []
-    if len({(int(h.Rows), int(h.Columns)) for h in headers}) > 1:
+    sizes = {(_integer(h, "Rows"), _integer(h, "Columns")) for h in headers}
+    if any(not n for size in sizes for n in size):
+        problems.append("images without a readable size (Rows, Columns)")
+    elif len(sizes) > 1:
         problems.append("images of different sizes")
-    if any(int(h.get("SamplesPerPixel", 1) or 1) > 1 for h in headers):
+    if any((_integer(h, "SamplesPerPixel") or 1) > 1 for h in headers):
         problems.append("color images")
-    if len(headers) > 1 and any(int(h.get("NumberOfFrames", 1) or 1) > 1 for h in headers):
+    if len(headers) > 1 and any((_integer(h, "NumberOfFrames") or 1) > 1 for h in headers):
         problems.append("several multi-frame files")
-    elif len(headers) == 1 and int(headers[0].get("NumberOfFrames", 1) or 1) != len(slices):
+    elif len(headers) == 1 and (_integer(headers[0], "NumberOfFrames") or 1) != len(slices):
         problems.append("multi-frame file without the place of each frame")
     if any(s.position is None or s.orientation is None for s in slices):
         problems.append("images without a place in the patient (ImagePositionPatient)")

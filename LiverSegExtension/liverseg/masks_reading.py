@@ -17,11 +17,13 @@ from liverseg.case import CouinaudMethod, Masks, Review
 from liverseg.errors import InputRefused
 from liverseg.geometry import Geometry
 from liverseg.reading import geometry_of, read_labels
-from liverseg.segment_identity import LesionSegment, identify
+from liverseg.segment_identity import FileSegment, LesionSegment, file_segments, number_lesions
 from liverseg.volume import Volume
 
 # Grids are one when no corner is off by more than this part of a voxel: NIfTI keeps float32 numbers.
 GRID_TOLERANCE_VOXELS = 0.1
+# LiverSeg writes the segmentation right after the label maps; one saved later than this was perhaps edited.
+EDITED_AFTER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,7 @@ class ReadMasks:
         confidences: by lesion id, where known.
         method: how the liver was split, where known.
         warnings: one plain sentence each.
+        last_lesion_id: the highest lesion id ever given, as far as known, lesions deleted since included.
     """
 
     masks: Masks
@@ -46,6 +49,7 @@ class ReadMasks:
     confidences: dict[int, float] = field(default_factory=dict)
     method: CouinaudMethod | None = None
     warnings: tuple[str, ...] = ()
+    last_lesion_id: int = 0
 
 
 def read_masks(path: Path, ct: Volume) -> ReadMasks:
@@ -57,7 +61,8 @@ def read_masks(path: Path, ct: Volume) -> ReadMasks:
         ct: the CT that the masks belong to.
 
     Raises:
-        InputRefused: nothing to read, an unreadable file, or a grid that is not the CT's.
+        InputRefused: nothing to read, an unreadable file, a grid that is not the CT's, or a folder whose
+            ``segmentation.seg.nrrd`` was edited after its label maps were written.
     """
     path = Path(path)
     if not path.exists():
@@ -145,11 +150,15 @@ def _read_folder(folder: Path, ct: Volume) -> ReadMasks:
     }
     couinaud, lesions, vessels = arrays["couinaud"], arrays["lesions"], arrays["vessels"]
     report = _read_report(folder / "report.json", warnings)
-    facts = [lesion for lesion in _list(report, "lesions") if isinstance(lesion.get("id"), int)]
-    labeled, renumbered = _labeled(lesions, ct.geometry, {lesion["id"] for lesion in facts}, warnings)
+    facts = [lesion for lesion in _list(report, "lesions") if _is_lesion_id(lesion.get("id"))]
+    reported = {lesion["id"] for lesion in facts}
+    last = max(reported | {_last_lesion_id(report)})
+    labeled, renumbered = _labeled(lesions, ct.geometry, reported, last, warnings)
     drawn = set(np.unique(labeled).tolist()) - {0}
     # Ids that were given anew have nothing to do with the lesions of the report.
     known = [] if renumbered else [lesion for lesion in facts if lesion["id"] in drawn]
+    reviews = {f["id"]: review for f in known if (review := _review(f.get("review"))) is not None}
+    _refuse_edited_segmentation(folder, ct, arrays, reviews)
     liver = arrays["liver"]
     return ReadMasks(
         masks=Masks(
@@ -160,13 +169,51 @@ def _read_folder(folder: Path, ct: Volume) -> ReadMasks:
         ),
         couinaud_given=couinaud is not None and bool(couinaud.any()),
         tracking_uids={f["id"]: f["tracking_uid"] for f in known if isinstance(f.get("tracking_uid"), str)},
-        reviews={f["id"]: review for f in known if (review := _review(f.get("review"))) is not None},
+        reviews=reviews,
         confidences={
             f["id"]: float(f["confidence"]) for f in known if isinstance(f.get("confidence"), int | float)
         },
         method=_method(report.get("method")),
         warnings=tuple(warnings),
+        last_lesion_id=max(drawn | {last}),
     )
+
+
+def _refuse_edited_segmentation(
+    folder: Path, ct: Volume, arrays: dict[str, np.ndarray | None], reviews: dict[int, Review]
+) -> None:
+    """Refuse to take the label maps where a person has corrected the segmentation beside them.
+
+    Times alone do not tell: copying a folder and slow disks move them. So a segmentation that is newer is
+    compared with the label maps, and its reviews with those of a report that is older than it.
+    """
+    path, report = folder / "segmentation.seg.nrrd", folder / "report.json"
+    given = {name: array for name, array in arrays.items() if array is not None}
+    if not path.exists():
+        return
+    saved = path.stat().st_mtime - EDITED_AFTER_SECONDS
+    if saved <= max((folder / f"{name}.nii.gz").stat().st_mtime for name in given):
+        return
+    try:
+        edited = _read_segmentation(path, ct)
+    except InputRefused:
+        same = False
+    else:
+        same = all(_same_labels(array, getattr(edited.masks, name)) for name, array in given.items())
+        if report.exists() and saved > report.stat().st_mtime:
+            same = same and edited.reviews == reviews
+    if not same:
+        raise InputRefused(
+            f"{path} was saved after the label maps beside it and differs from them; if you corrected the "
+            f"segmentation, give {path} itself, if you corrected the label maps, move it out of {folder}"
+        )
+
+
+def _same_labels(array: np.ndarray, other: np.ndarray | None) -> bool:
+    """Whether two label arrays agree; a mask's voxels are those above 0, and no array is one of zeros."""
+    if other is None:
+        return not array.any()
+    return np.array_equal(array > 0 if other.dtype == bool else array, other)
 
 
 def _read_nifti(path: Path, ct: Volume, highest: int) -> np.ndarray | None:
@@ -182,19 +229,32 @@ def _read_nifti(path: Path, ct: Volume, highest: int) -> np.ndarray | None:
 
 
 def _labeled(
-    lesions: np.ndarray | None, geometry: Geometry, reported: set[int], warnings: list[str]
+    lesions: np.ndarray | None, geometry: Geometry, reported: set[int], last: int, warnings: list[str]
 ) -> tuple[np.ndarray, bool]:
-    """Lesion labels, and whether they were given here because the file is a mask of 0 and 1."""
+    """Lesion labels, and whether they were given here because the file is a mask of 0 and 1.
+
+    Args:
+        reported: lesion ids of the report beside the file.
+        last: the highest id ever given; new ones follow it.
+    """
     if lesions is None:
         return np.zeros(geometry.shape, np.uint16), False
-    # One label alone may be one lesion with the id 1: the report beside it says so.
-    if lesions.max(initial=0) != 1 or reported == {1}:
+    if lesions.max(initial=0) != 1:
         return lesions.astype(np.uint16), False
     # Imported here because only binary masks need it.
     from liverseg.measure import label_lesions  # noqa: PLC0415
 
     labeled = label_lesions(lesions > 0, geometry)
     count = int(labeled.max(initial=0))
+    if 1 in reported:
+        # The report knows a lesion 1: it is what is left after the others were deleted.
+        if count > 1 and reported != {1}:
+            warnings.append(
+                f"lesions.nii.gz holds the label 1 alone, so its {count} separate parts are all lesion 1; "
+                "give other lesions labels of their own."
+            )
+        return lesions.astype(np.uint16), False
+    labeled[labeled > 0] += np.uint16(last)
     if count > 1 or reported:
         warnings.append(
             f"lesions.nii.gz holds one label, so its {count} separate parts were numbered by volume."
@@ -218,6 +278,20 @@ def _read_report(path: Path, warnings: list[str]) -> dict[str, object]:
 def _list(report: dict[str, object], name: str) -> list[dict]:
     value = report.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _is_lesion_id(value: object) -> bool:
+    return isinstance(value, int) and 0 < value <= np.iinfo(np.uint16).max
+
+
+def _last_lesion_id(report: dict[str, object]) -> int:
+    """The highest lesion id that was known when the masks of a report were given, else 0."""
+    provenance = report.get("provenance")
+    parameters = provenance.get("parameters") if isinstance(provenance, dict) else None
+    if not isinstance(parameters, dict):
+        return 0
+    value = parameters.get(segment_tags.LAST_LESION_ID_PARAMETER)
+    return value if isinstance(value, int) and _is_lesion_id(value) else 0
 
 
 def _review(value: object) -> Review | None:
@@ -245,16 +319,6 @@ def _or_zeros(array: np.ndarray | None, dtype: type, ct: Volume) -> np.ndarray:
 # --- a .seg.nrrd --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _FileSegment:
-    """One segment of the file: name, tags, and where its voxels are."""
-
-    name: str
-    tags: dict[str, str]
-    layer: int
-    label: int
-
-
 def _read_segmentation(path: Path, ct: Volume) -> ReadMasks:
     try:
         image = sitk.ReadImage(str(path))
@@ -266,7 +330,7 @@ def _read_segmentation(path: Path, ct: Volume) -> ReadMasks:
         raise InputRefused(
             f"{path.name} has {image.GetDimension()} axes; save it as .seg.nrrd from 3D Slicer"
         )
-    found = _file_segments(image)
+    found = file_segments({key: image.GetMetaData(key) for key in image.GetMetaDataKeys()})
     if not found:
         raise InputRefused(f"{path.name} holds no segments; save a segmentation as .seg.nrrd from 3D Slicer")
     array = sitk.GetArrayViewFromImage(image)
@@ -284,37 +348,22 @@ def _read_segmentation(path: Path, ct: Volume) -> ReadMasks:
     return _assemble(found, placed, ct, list(dict.fromkeys(warnings)))
 
 
-def _file_segments(image: sitk.Image) -> list[_FileSegment]:
-    keys = set(image.GetMetaDataKeys())
-    found: list[_FileSegment] = []
-    while f"Segment{len(found)}_ID" in keys:
-        n = len(found)
-        text = {
-            name: image.GetMetaData(f"Segment{n}_{name}") if f"Segment{n}_{name}" in keys else ""
-            for name in ("Name", "NameAutoGenerated", "Tags", "Layer", "LabelValue")
-        }
-        pairs = (pair.partition(":") for pair in text["Tags"].split("|") if ":" in pair)
-        tags = {key.strip(): value for key, _, value in pairs}
-        # A new segment's automatic name ("Segment_1") says nothing.
-        name = "" if text["NameAutoGenerated"] == "1" else text["Name"]
-        # Before layers were shared, every segment had its own, with the label 1.
-        found.append(_FileSegment(name, tags, int(text["Layer"] or n), int(text["LabelValue"] or 1)))
-    return found
-
-
 def _assemble(
-    found: list[_FileSegment], layers: list[np.ndarray], ct: Volume, warnings: list[str]
+    found: list[FileSegment], layers: list[np.ndarray], ct: Volume, warnings: list[str]
 ) -> ReadMasks:
     shape = ct.geometry.shape
     liver, couinaud = np.zeros(shape, bool), np.zeros(shape, np.uint8)
     vessels = np.zeros(shape, np.uint8)
     kinds = set()
     method: CouinaudMethod | None = None
-    drawn: list[tuple[_FileSegment, int | None]] = []
+    drawn: list[tuple[FileSegment, int | None]] = []
     for segment in found:
-        what = identify(segment.name, segment.tags)
+        what = segment.what()
         if what is None:
-            warnings.append(f'The segment "{segment.name}" is nothing LiverSeg knows and was left out.')
+            warnings.append(
+                f'The segment "{segment.name}" is nothing LiverSeg knows and was left out; '
+                "name it Lesion, or set its terminology."
+            )
         elif isinstance(what, LesionSegment):
             drawn.append((segment, what.lesion_id))
         elif what == labels.LIVER:
@@ -328,7 +377,10 @@ def _assemble(
             couinaud[_mask(segment, layers)] = what.label
     if "liver" not in kinds and not couinaud.any():
         raise InputRefused("the segmentation has neither a liver nor Couinaud segments; draw or name one")
-    lesions, tags = _paint_lesions(drawn, layers, shape, warnings)
+    told = [segment_tags.number(segment.tags.get(segment_tags.LAST_LESION_ID)) for segment in found]
+    last = max([0, *(int(number) for number in told if number and _is_lesion_id(int(number)))])
+    numbered = number_lesions(drawn, last, warnings)
+    lesions, tags = _paint_lesions(numbered, layers, shape, warnings)
     confidences = {n: segment_tags.number(t.get(segment_tags.CONFIDENCE)) for n, t in tags.items()}
     return ReadMasks(
         masks=Masks(
@@ -343,10 +395,11 @@ def _assemble(
         confidences={n: value for n, value in confidences.items() if value is not None},
         method=method,
         warnings=tuple(warnings),
+        last_lesion_id=max([last, *(lesion_id for _, lesion_id, _ in numbered)]),
     )
 
 
-def _mask(segment: _FileSegment, layers: list[np.ndarray]) -> np.ndarray:
+def _mask(segment: FileSegment, layers: list[np.ndarray]) -> np.ndarray:
     """The voxels of a segment; none when its layer is missing (a segmentation without any voxel)."""
     if segment.layer >= len(layers):
         return np.zeros(layers[0].shape, bool)
@@ -354,7 +407,7 @@ def _mask(segment: _FileSegment, layers: list[np.ndarray]) -> np.ndarray:
 
 
 def _paint_lesions(
-    drawn: list[tuple[_FileSegment, int | None]],
+    numbered: list[tuple[FileSegment, int, bool]],
     layers: list[np.ndarray],
     shape: tuple[int, int, int],
     warnings: list[str],
@@ -362,7 +415,7 @@ def _paint_lesions(
     """Lesion labels, and by id the tags of the segments that still are what their tags say."""
     lesions = np.zeros(shape, np.uint16)
     tags: dict[int, dict[str, str]] = {}
-    for segment, lesion_id, original in _with_ids(drawn, warnings):
+    for segment, lesion_id, original in numbered:
         mask = _mask(segment, layers)
         if not mask.any():
             warnings.append(f'The segment "{segment.name}" is empty and is no lesion any more.')
@@ -377,29 +430,3 @@ def _paint_lesions(
     # A lesion that another one covers whole has no voxels left, and so nothing to tell.
     left = set(np.unique(lesions).tolist())
     return lesions, {lesion_id: found for lesion_id, found in tags.items() if lesion_id in left}
-
-
-def _with_ids(
-    drawn: list[tuple[_FileSegment, int | None]], warnings: list[str]
-) -> list[tuple[_FileSegment, int, bool]]:
-    """Give every lesion an id of its own: the one it has, or the next free one.
-
-    The last item says whether the segment is the one its tags speak of; a copy in Slicer keeps the tags.
-    """
-    taken: set[int] = set()
-    result: list[tuple[_FileSegment, int | None, bool]] = []
-    for segment, lesion_id in drawn:
-        if lesion_id is None or lesion_id in taken:
-            if lesion_id is not None:
-                warnings.append(f'The segment "{segment.name}" repeats lesion {lesion_id} and got a new id.')
-            result.append((segment, None, False))
-        else:
-            taken.add(lesion_id)
-            result.append((segment, lesion_id, True))
-    following = max(taken, default=0) + 1
-    numbered = []
-    for segment, lesion_id, original in result:
-        if lesion_id is None:
-            lesion_id, following = following, following + 1  # noqa: PLW2901
-        numbered.append((segment, lesion_id, original))
-    return numbered

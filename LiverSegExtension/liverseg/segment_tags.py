@@ -25,9 +25,14 @@ CONFIDENCE = "LiverSeg.Confidence"
 REVIEW_STATE = "LiverSeg.ReviewState"
 REVIEW_READER = "LiverSeg.ReviewReader"
 REVIEW_TIME = "LiverSeg.ReviewTime"
+# Of the liver: the highest lesion id ever given, so that none is given twice.
+LAST_LESION_ID = "LiverSeg.LastLesionId"
 METHOD = "LiverSeg.CouinaudMethod"
 METHOD_CONFIDENCE = "LiverSeg.CouinaudConfidence"
 METHOD_APPROXIMATE = "LiverSeg.CouinaudApproximate"
+
+# Among ``Provenance.parameters``: the same number for given masks, whose last lesions may be deleted by now.
+LAST_LESION_ID_PARAMETER = "last_lesion_id"
 
 # Layers of the segmentation file; segments of one layer never overlap.
 LIVER_LAYER, COUINAUD_LAYER, LESION_LAYER, VESSEL_LAYER = "liver", "couinaud", "lesions", "vessels"
@@ -47,7 +52,8 @@ def segments_of(case: Case) -> list[Segment]:
 
     A segment's mask is ``getattr(case.masks, segment.layer) == segment.structure.label``.
     """
-    segments = [Segment(labels.LIVER, LIVER_LAYER, _tags(labels.LIVER, method_tags(case.method)))]
+    liver_tags = method_tags(case.method) | {LAST_LESION_ID: str(last_lesion_id(case))}
+    segments = [Segment(labels.LIVER, LIVER_LAYER, _tags(labels.LIVER, liver_tags))]
     for lesion in case.lesions:
         structure = labels.lesion_structure(lesion.id)
         segments.append(Segment(structure, LESION_LAYER, _tags(structure, lesion_tags(lesion))))
@@ -56,6 +62,12 @@ def segments_of(case: Case) -> list[Segment]:
     if case.masks.vessels is not None:
         segments += [Segment(structure, VESSEL_LAYER, _tags(structure)) for structure in labels.VESSELS]
     return segments
+
+
+def last_lesion_id(case: Case) -> int:
+    """The highest lesion id that a case has or that was known when its masks were given; 0 without any."""
+    known = case.provenance.parameters.get(LAST_LESION_ID_PARAMETER)
+    return max([known if isinstance(known, int) else 0, *(lesion.id for lesion in case.lesions)])
 
 
 def terminology_entry(structure: Structure) -> str:

@@ -13,8 +13,6 @@ from liverseg_mrml.subject_hierarchy import folder_of
 
 # Attribute of the segmentation node: the read-out as JSON (liverseg_mrml.readout_json).
 READOUT = "LiverSeg.Readout"
-# Attribute of the segmentation node: the highest lesion id ever given, so that none is given twice.
-LAST_LESION_ID = "LiverSeg.LastLesionId"
 TABLE_ROLE = "LiverSeg.LesionTable"
 
 

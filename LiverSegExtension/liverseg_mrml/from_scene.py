@@ -7,6 +7,7 @@ from dataclasses import replace
 from liverseg.case import Case
 from liverseg.errors import InputRefused
 from liverseg.masks_reading import onto_grid
+from liverseg.segment_tags import LAST_LESION_ID, LAST_LESION_ID_PARAMETER
 from liverseg.volume import Volume
 from liverseg_mrml.case_nodes import READOUT, CaseNodes
 from liverseg_mrml.readout_json import stored_readout
@@ -38,7 +39,11 @@ def case_from_nodes(nodes: CaseNodes) -> Case:
     read = read_segments(nodes.segmentation, ct)
     if not read.couinaud_given and read.masks.liver.any():
         raise InputRefused("the segmentation has no Couinaud segments any more; undo, or run LiverSeg again")
-    parameters = {**stored.provenance.parameters, "measured_from": "segmentation node"}
+    parameters = {
+        **stored.provenance.parameters,
+        "measured_from": "segmentation node",
+        LAST_LESION_ID_PARAMETER: int(nodes.segmentation.GetAttribute(LAST_LESION_ID) or 0),
+    }
     return measure(
         ct,
         read.masks,

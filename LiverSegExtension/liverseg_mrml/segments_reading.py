@@ -13,7 +13,6 @@ from liverseg.errors import InputRefused
 from liverseg.masks_reading import ReadMasks
 from liverseg.segment_identity import LesionSegment, identify
 from liverseg.volume import Volume
-from liverseg_mrml.case_nodes import LAST_LESION_ID
 from liverseg_mrml.grids import onto_grid, parent_matrix
 from liverseg_mrml.scene import Node
 from liverseg_mrml.segmentation_node import binary_labelmap_name, get_tag
@@ -74,7 +73,12 @@ def number_lesions(node: Node) -> None:
     speak of the other lesion (tracking UID, confidence, review) are removed.
     """
     lesions = [drawn for drawn in drawn_segments(node) if isinstance(drawn.what, LesionSegment)]
-    last = max([int(node.GetAttribute(LAST_LESION_ID) or 0), *(drawn.lesion_id or 0 for drawn in lesions)])
+    last = max(
+        [
+            int(node.GetAttribute(segment_tags.LAST_LESION_ID) or 0),
+            *(drawn.lesion_id or 0 for drawn in lesions),
+        ]
+    )
     taken: set[int] = set()
     for drawn in lesions:
         lesion_id = drawn.lesion_id
@@ -86,7 +90,7 @@ def number_lesions(node: Node) -> None:
             drawn.segment.SetTag(segment_tags.LESION_ID, str(lesion_id))
             drawn.segment.SetTag(segment_tags.KEY, labels.lesion_structure(lesion_id).key)
         taken.add(lesion_id)
-    node.SetAttribute(LAST_LESION_ID, str(last))
+    node.SetAttribute(segment_tags.LAST_LESION_ID, str(last))
 
 
 def read_segments(node: Node, ct: Volume) -> ReadMasks:
@@ -111,7 +115,10 @@ def read_segments(node: Node, ct: Volume) -> ReadMasks:
                 warnings += _paint_lesion(lesions, reader.mask(drawn.segment), drawn)
                 lesion_tags[drawn.lesion_id] = drawn.tags
         elif drawn.what is None:
-            warnings.append(f'The segment "{drawn.name}" is nothing LiverSeg knows and was left out.')
+            warnings.append(
+                f'The segment "{drawn.name}" is nothing LiverSeg knows and was left out: '
+                "name it Lesion, or set its terminology."
+            )
         elif drawn.what.key in tags:
             warnings.append(f'The segment "{drawn.name}" is a second {drawn.what.name} and was left out.')
         else:

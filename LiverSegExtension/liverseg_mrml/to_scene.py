@@ -6,7 +6,8 @@ import logging
 
 from liverseg.case import Case
 from liverseg.errors import InputRefused
-from liverseg_mrml.case_nodes import LAST_LESION_ID, READOUT, TABLE_ROLE, CaseNodes
+from liverseg.segment_tags import LAST_LESION_ID, last_lesion_id
+from liverseg_mrml.case_nodes import READOUT, TABLE_ROLE, CaseNodes
 from liverseg_mrml.markups import AxisLines, axes_of, place_axes
 from liverseg_mrml.readout_json import readout_text, stored_readout
 from liverseg_mrml.scene import Node, Scene
@@ -75,7 +76,7 @@ def _show_readout(scene: Scene, nodes: CaseNodes, case: Case, run_warnings: tupl
     axes = _place_all_axes(scene, segmentation, case)
     put_into(scene, nodes.folder, [node for lines in axes.values() for node in (lines.long, lines.short)])
     segmentation.SetAttribute(READOUT, readout_text(case, run_warnings))
-    last = max([int(segmentation.GetAttribute(LAST_LESION_ID) or 0), *axes])
+    last = max([int(segmentation.GetAttribute(LAST_LESION_ID) or 0), last_lesion_id(case)])
     segmentation.SetAttribute(LAST_LESION_ID, str(last))
     log.debug("scene shows %d lesions", len(case.lesions))
     return CaseNodes(nodes.volume, segmentation, nodes.table, axes, nodes.folder)

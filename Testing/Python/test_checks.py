@@ -125,6 +125,34 @@ def test_constant_volumes_and_those_without_numbers_are_refused_even_when_forced
     assert "no numbers" in refusal(np.full(SHAPE, np.nan, np.float32), force=True)
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((1, 80, 80), "is a single slice (80 x 80 x 1 voxels)"),
+        ((80, 1, 80), "is a single slice"),
+        ((3, 80, 80), "has only 3 slices"),
+    ],
+)
+def test_a_few_slices_are_no_volume_even_when_forced(
+    shape: tuple[int, int, int], words: str, force: bool
+) -> None:
+    message = refusal(torso(shape), force)
+
+    assert words in message
+    assert "give the whole scan" in message
+
+
+def test_slices_are_counted_from_below_upwards_however_the_file_stores_them() -> None:
+    # Sagittal: the file's slices go to the left, its columns downwards.
+    matrix = np.array([[0, 0, 4.0, 0], [2.0, 0, 0, 0], [0, -2.0, 0, 0], [0, 0, 0, 1]])
+    thin, whole = (torso((80, n, 80)) for n in (3, 60))
+
+    with pytest.raises(InputRefused, match="has only 3 slices"):
+        check_volume(Volume(thin, Geometry(thin.shape, matrix)))
+    check_volume(Volume(whole, Geometry(whole.shape, matrix)))
+
+
 def test_clipped_hu_pass_with_warnings() -> None:
     result = check_volume(volume(np.clip(torso(), -160, 240).astype(np.int16)))
 

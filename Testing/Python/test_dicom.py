@@ -149,11 +149,24 @@ def test_a_missing_slice_is_warned_of_and_its_neighbors_keep_their_place(tmp_pat
     (info,) = list_series(tmp_path)
     volume = read_volume(tmp_path)
 
-    assert (info.gaps, info.complete) == (1, False)
+    assert (info.gaps, info.missing_slices, info.complete) == (1, 1, False)
+    assert "1 slice missing" in str(info)
+    assert any(w.startswith("1 slice is missing in the series") for w in volume.warnings)
     assert volume.slice_positions_mm == (0.0, 2.5, 5.0, 10.0, 12.5, 15.0)
     np.testing.assert_allclose(volume.geometry.spacing_kji[0], 3.0)
     np.testing.assert_array_equal(volume.array, hu)
     assert any("unevenly" in w for w in check_volume(volume, force=True).warnings)
+
+
+def test_missing_slices_are_counted(tmp_path: Path) -> None:
+    z = [2.5 * n for n in range(14) if n not in (3, 7, 8, 9)]
+    write_series(tmp_path, positions=[(0, 0, p) for p in z])
+
+    (info,) = list_series(tmp_path)
+
+    assert (info.gaps, info.missing_slices) == (2, 4)
+    (warning,) = read_volume(tmp_path).warnings
+    assert warning.startswith("4 slices are missing in the series")
 
 
 def test_gantry_tilt_gives_a_sheared_grid(tmp_path: Path) -> None:
@@ -200,7 +213,7 @@ def test_one_ct_beside_a_scout_and_an_mr_is_taken_with_a_word(tmp_path: Path) ->
 
     np.testing.assert_array_equal(volume.array, hu)
     assert len(volume.warnings) == 1
-    assert '"PORTAL"' in volume.warnings[0]
+    assert "the only CT was taken: number 2, uid 1.2.3.1." in volume.warnings[0]
     assert [s.localizer for s in list_series(tmp_path)] == [True, False, False]
 
 
@@ -220,7 +233,18 @@ def test_the_only_whole_ct_is_taken_with_a_word(tmp_path: Path) -> None:
 
     np.testing.assert_array_equal(volume.array, hu)
     assert volume.source.series_uid == "1.2.3.1"
-    assert '"WHOLE"' in volume.warnings[0]
+    assert "number 1, uid 1.2.3.1." in volume.warnings[0]
+
+
+def test_warnings_hold_no_free_text_of_the_headers(tmp_path: Path) -> None:
+    write_series(tmp_path, "1.2.3.1", description="EXAMPLE PERSON LIVER")
+    write_series(tmp_path, "1.2.3.2", [(0, 0, z) for z in (0, 2, 4, 10, 12)], description="EXAMPLE PERSON")
+
+    whole, with_gap = read_volume(tmp_path), read_volume(tmp_path, "1.2.3.2")
+
+    assert whole.warnings
+    assert with_gap.warnings
+    assert not any("PERSON" in warning for warning in (*whole.warnings, *with_gap.warnings))
 
 
 def test_a_ct_with_a_gap_beside_a_dose_report_is_taken(tmp_path: Path) -> None:
@@ -277,6 +301,42 @@ def test_zero_pixel_spacing_is_refused(tmp_path: Path) -> None:
         ds.save_as(path)
 
     assert "zero or negative pixel spacing" in refusal(tmp_path)
+
+
+def test_a_damaged_series_number_is_none(tmp_path: Path) -> None:
+    hu = write_series(tmp_path)
+    for path in tmp_path.iterdir():
+        number = b"\x20\x00\x11\x00IS\x02\x00"
+        data = path.read_bytes()
+        assert number + b"1 " in data
+        path.write_bytes(data.replace(number + b"1 ", number + b"1A"))
+
+    (info,) = list_series(tmp_path)
+
+    assert info.number is None
+    np.testing.assert_array_equal(read_volume(tmp_path).array, hu)
+
+
+def test_a_damaged_size_is_a_problem_of_the_series(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    path = min(tmp_path.iterdir())
+    rows = b"\x28\x00\x10\x00US\x02\x00\x06\x00"
+    data = path.read_bytes()
+    assert rows in data
+    # An element without a value.
+    path.write_bytes(data.replace(rows, rows[:6] + b"\x00\x00"))
+
+    assert "without a readable size" in refusal(tmp_path)
+
+
+def test_a_damaged_number_of_frames_is_no_crash(tmp_path: Path) -> None:
+    ds, hu = enhanced(range(5))
+    path = tmp_path / "one_file"
+    ds.save_as(path, enforce_file_format=True)
+    frames = b"\x28\x00\x08\x00IS\x02\x00"
+    path.write_bytes(path.read_bytes().replace(frames + b"5 ", frames + b"5A"))
+
+    assert "without the place of each frame" in refusal(tmp_path)
 
 
 def test_compressed_pixels_are_read(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +18,13 @@ from liverseg import masks_reading
 from liverseg.case import Case, CouinaudMethod, Review
 from liverseg.errors import InputRefused
 from liverseg.geometry import Geometry
+from liverseg.labels import Structure
 from liverseg.masks_reading import ReadMasks, read_masks
 from liverseg.reading import to_sitk
+from liverseg.segment_identity import identify
 from liverseg.writers import write_case
 from test_seg_nrrd import load_in_slicer  # noqa: F401  a fixture
-from writer_cases import grids, make_case, on_other_axes, reordered
+from writer_cases import empty_case, grids, make_case, on_other_axes, reordered
 
 NIFTI = ["liver", "couinaud", "lesions", "vessels"]
 READER = Review("accepted", "Dr. Müller | reader 2", "2026-01-02T03:04:05+00:00")
@@ -97,16 +100,139 @@ def test_without_segments_the_caller_must_split(tmp_path: Path) -> None:
     assert read.method is None
 
 
+def write_lesions(lesions: np.ndarray, case: Case, folder: Path) -> None:
+    """Save lesion labels as a person's program does."""
+    sitk.WriteImage(to_sitk(lesions, case.ct.geometry), str(folder / "lesions.nii.gz"))
+
+
+def edit_report(folder: Path, change: Callable[[dict], None]) -> None:
+    path = folder / "report.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    change(report)
+    path.write_text(json.dumps(report), encoding="utf-8")
+
+
 def test_a_mask_of_zero_and_one_is_numbered_by_volume(tmp_path: Path) -> None:
     case = make_case()
-    write_folder(case, tmp_path)
-    binary = (case.masks.lesions > 0).astype(np.uint8)
-    sitk.WriteImage(to_sitk(binary, case.ct.geometry), str(tmp_path / "lesions.nii.gz"))
+    write_folder(case, tmp_path, NIFTI)
+    write_lesions((case.masks.lesions > 0).astype(np.uint8), case, tmp_path)
     read = read_masks(tmp_path, case.ct)
     # Lesion 1 of the case is the larger one, so the new ids happen to be the same.
     assert np.array_equal(read.masks.lesions, case.masks.lesions)
     assert read.tracking_uids == {}
     assert any("numbered by volume" in warning for warning in read.warnings)
+
+
+def test_lesion_1_keeps_its_facts_when_all_others_are_deleted(tmp_path: Path) -> None:
+    case = make_case()
+    write_folder(case, tmp_path)
+    write_lesions(np.where(case.masks.lesions == 1, 1, 0).astype(np.uint8), case, tmp_path)
+    read = read_masks(tmp_path, case.ct)
+    assert np.array_equal(read.masks.lesions, np.where(case.masks.lesions == 1, 1, 0))
+    assert read.tracking_uids == {1: "2.25.1001"}
+    assert read.reviews == {1: READER}
+    assert read.confidences == {1: 0.9}
+    assert read.warnings == ()
+
+
+def test_a_known_lesion_1_stays_itself_in_parts_with_a_word(tmp_path: Path) -> None:
+    case = make_case()
+    write_folder(case, tmp_path)
+    write_lesions((case.masks.lesions > 0).astype(np.uint8), case, tmp_path)
+    read = read_masks(tmp_path, case.ct)
+    assert np.array_equal(read.masks.lesions, case.masks.lesions > 0)
+    assert read.tracking_uids == {1: "2.25.1001"}
+    assert any("2 separate parts are all lesion 1" in warning for warning in read.warnings)
+
+
+def test_ids_of_deleted_lesions_are_not_given_to_the_parts_of_a_mask(tmp_path: Path) -> None:
+    case = make_case()
+    write_folder(case, tmp_path)
+    edit_report(tmp_path, lambda report: report["lesions"].pop(0))
+    write_lesions((case.masks.lesions > 0).astype(np.uint8), case, tmp_path)
+    read = read_masks(tmp_path, case.ct)
+    assert np.array_equal(read.masks.lesions, np.where(case.masks.lesions > 0, case.masks.lesions + 2, 0))
+    assert read.tracking_uids == {}
+    assert read.last_lesion_id == 4
+
+
+@pytest.mark.parametrize("write", [write_folder, write_segmentation])
+def test_the_highest_id_ever_given_outlives_its_lesion(
+    tmp_path: Path, write: Callable[[Case, Path], Path]
+) -> None:
+    case = make_case(lesion_count=1)
+    provenance = replace(case.provenance, parameters={"last_lesion_id": 5})
+    assert read_masks(write(case, tmp_path / "new"), case.ct).last_lesion_id == 1
+    later = replace(case, provenance=provenance)
+    assert read_masks(write(later, tmp_path / "corrected"), case.ct).last_lesion_id == 5
+
+
+# --- a folder whose segmentation was edited
+
+
+def write_results(case: Case, folder: Path) -> Path:
+    """A folder as a run leaves it, but for the preview and the tables."""
+    return write_folder(case, folder, [*NIFTI, "segmentation", "report"])
+
+
+def save_later(path: Path, seconds: float) -> None:
+    """Move a file's time of saving."""
+    now = path.stat()
+    os.utime(path, (now.st_atime + seconds, now.st_mtime + seconds))
+
+
+def test_a_folder_is_refused_when_its_segmentation_was_corrected_later(tmp_path: Path) -> None:
+    case = make_case()
+    write_results(case, tmp_path)
+    path = tmp_path / "segmentation.seg.nrrd"
+    write_case(make_case(lesion_count=1), tmp_path / "slicer", ["segmentation"])["segmentation"].replace(path)
+    save_later(path, 60)
+    # The future liver remnant is written into the report after the correction.
+    save_later(tmp_path / "report.json", 120)
+    with pytest.raises(InputRefused, match="saved after the label maps") as caught:
+        read_masks(tmp_path, case.ct)
+    assert str(path) in str(caught.value)
+    assert "move it out" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert set(np.unique(read_masks(path, case.ct).masks.lesions)) == {0, 1}
+
+
+def test_a_folder_is_refused_when_reviews_were_saved_into_its_segmentation(tmp_path: Path) -> None:
+    case = make_case()
+    write_results(case, tmp_path)
+    path = tmp_path / "segmentation.seg.nrrd"
+    edit_header(path, lambda text: text.replace("ReviewState:unreviewed", "ReviewState:rejected"))
+    save_later(path, 60)
+    with pytest.raises(InputRefused, match="saved after the label maps"):
+        read_masks(tmp_path, case.ct)
+
+
+def test_a_damaged_segmentation_that_is_newer_is_not_passed_over(tmp_path: Path) -> None:
+    case = make_case()
+    write_results(case, tmp_path)
+    path = tmp_path / "segmentation.seg.nrrd"
+    path.write_text("no image")
+    save_later(path, 60)
+    with pytest.raises(InputRefused, match="saved after the label maps"):
+        read_masks(tmp_path, case.ct)
+
+
+@pytest.mark.parametrize("case", [make_case(), make_case(split=True, vessels=False), empty_case()])
+def test_a_folder_as_written_is_read_however_long_its_files_took(tmp_path: Path, case: Case) -> None:
+    write_results(case, tmp_path)
+    assert_same_masks(read_masks(tmp_path, case.ct), case)
+    # A slow disk, or a copy that sets new times.
+    save_later(tmp_path / "segmentation.seg.nrrd", 600)
+    assert_same_masks(read_masks(tmp_path, case.ct), case)
+
+
+def test_label_maps_that_were_corrected_later_are_taken(tmp_path: Path) -> None:
+    case = make_case()
+    write_results(case, tmp_path)
+    save_later(tmp_path / "segmentation.seg.nrrd", 60)
+    write_lesions(np.where(case.masks.lesions == 2, 2, 0).astype(np.uint8), case, tmp_path)
+    save_later(tmp_path / "lesions.nii.gz", 120)
+    assert set(read_masks(tmp_path, case.ct).tracking_uids) == {2}
 
 
 def test_the_only_lesion_of_a_report_stays_itself_even_in_two_parts(tmp_path: Path) -> None:
@@ -255,7 +381,8 @@ def test_a_copied_lesion_gets_a_new_id_and_no_tracking_uid(tmp_path: Path) -> No
     edit_header(path, lambda text: re.sub(r"Segment2_Tags:=.*", segment_1_tags(text), text))
     read = read_masks(path, case.ct)
     assert np.array_equal(read.masks.lesions > 0, case.masks.lesions > 0)
-    assert read.masks.lesions.max() == 2
+    # The id 2 was lesion 2's.
+    assert read.masks.lesions.max() == 3
     assert read.tracking_uids == {1: "2.25.1001"}
     assert any("repeats lesion 1" in warning for warning in read.warnings)
 
@@ -275,7 +402,59 @@ def test_a_segment_of_something_else_is_left_out_with_a_word(tmp_path: Path) -> 
     )
     read = read_masks(path, case.ct)
     assert not read.masks.lesions.any()
-    assert read.warnings == ('The segment "Gallbladder" is nothing LiverSeg knows and was left out.',)
+    assert read.warnings == (
+        'The segment "Gallbladder" is nothing LiverSeg knows and was left out; '
+        "name it Lesion, or set its terminology.",
+    )
+
+
+def as_new_segment(text: str, number: int, name: str, automatic: bool) -> str:
+    """A segment as Slicer's Add button makes it: no tags of ours, and a name of its own counting."""
+    text = re.sub(rf"(Segment{number}_Tags:=).*", r"\1", text)
+    text = re.sub(rf"(Segment{number}_Name:=).*", rf"\g<1>{name}", text)
+    return re.sub(rf"(Segment{number}_NameAutoGenerated:=).*", rf"\g<1>{int(automatic)}", text)
+
+
+def test_a_new_segment_with_an_automatic_name_is_told_by_it(tmp_path: Path) -> None:
+    case = make_case()
+    path = write_segmentation(case, tmp_path)
+    edit_header(path, lambda text: as_new_segment(text, 2, "Segment_3", automatic=True))
+    read = read_masks(path, case.ct)
+    assert np.array_equal(read.masks.lesions, np.where(case.masks.lesions == 1, 1, 0))
+    assert np.array_equal(read.masks.couinaud, case.masks.couinaud)
+    (warning,) = read.warnings
+    assert warning.startswith('The segment "Segment_3" is nothing')
+    assert "name it Lesion" in warning
+
+
+def test_a_new_lesion_does_not_take_the_id_of_a_deleted_one(tmp_path: Path) -> None:
+    case = make_case()
+    path = write_segmentation(case, tmp_path)
+    # Lesion 2 is deleted, and another drawn where it was.
+    edit_header(path, lambda text: as_new_segment(text, 2, "Lesion", automatic=False))
+    read = read_masks(path, case.ct)
+    assert np.array_equal(read.masks.lesions, np.where(case.masks.lesions == 2, 3, case.masks.lesions))
+    assert set(read.tracking_uids) == {1}
+    assert read.last_lesion_id == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("liver_segment_2", "couinaud_2"),
+        ("Couinaud 2", "couinaud_2"),
+        ("couinaud_segment_4a", "couinaud_4a"),
+        ("Segment 8", "couinaud_8"),
+        ("hepatic segment 4b", "couinaud_4b"),
+        ("Liver segment VII", "couinaud_7"),
+        ("liver II", "couinaud_2"),
+        ("V", "couinaud_5"),
+        *((name, None) for name in ("Liver 2", "liver_3", "hepatic 4a", "2", "4b", "Segment 12", "spleen")),
+    ],
+)
+def test_arabic_numbers_are_segments_only_where_the_name_says_so(name: str, key: str | None) -> None:
+    found = identify(name, {})
+    assert (found.key if isinstance(found, Structure) else found) == key
 
 
 def test_a_segmentation_on_another_grid_is_refused(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_the_header_has_the_fields_that_slicer_writes(tmp_path: Path) -> None:
         "TerminologyEntry:Segmentation category and type - LiverSeg~SCT^123037004^Anatomical Structure"
         "~SCT^10200004^Liver~^^~Anatomic codes - DICOM master list~^^~^^|"
     ) in tags
+    assert "|LiverSeg.LastLesionId:2|" in tags
+
+
+def test_the_highest_lesion_id_ever_given_is_kept_after_its_lesion_was_deleted(tmp_path: Path) -> None:
+    case = make_case()
+    case = replace(case, provenance=replace(case.provenance, parameters={"last_lesion_id": 7}))
+    tags = next(line for line in header_of(write(case, tmp_path)) if line.startswith("Segment0_Tags:="))
+    assert "|LiverSeg.LastLesionId:7|" in tags
 
 
 def test_every_layer_holds_its_labels_on_the_ct_grid_in_any_axis_order(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
         ct,
         masks,
         method=method,
-        provenance=_provenance_of_masks(ct, bundle),
+        provenance=_provenance_of_masks(ct, bundle, read.last_lesion_id),
         tracking_uids=read.tracking_uids,
         reviews=read.reviews,
         confidences=read.confidences,
@@ -71,14 +71,14 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
     return _write(case, arguments, listener)
 
 
-def _provenance_of_masks(ct: Volume, bundle: Bundle | None) -> Provenance:
+def _provenance_of_masks(ct: Volume, bundle: Bundle | None, last_lesion_id: int) -> Provenance:
     """For given masks: no network ran, but perhaps that of ``bundle`` which split the liver."""
     return Provenance(
         version=__version__,
         model_name=bundle.name if bundle else None,
         weights_sha256={"couinaud": bundle.sha256["couinaud"]} if bundle else {},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        parameters={"masks": "given"},
+        parameters={"masks": "given", "last_lesion_id": last_lesion_id},
         input=describe_input(ct),
     )
 

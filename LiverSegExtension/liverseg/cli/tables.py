@@ -57,7 +57,7 @@ def series_lines(series: Sequence[SeriesInfo]) -> list[str]:
         spacing = "?" if info.spacing_mm is None else " x ".join(f"{s:.2f}" for s in info.spacing_mm)
         notes = [*info.problems]
         notes += ["localizer"] if info.localizer else []
-        notes += [f"{info.gaps} slices missing"] if info.gaps else []
+        notes += [f"{info.missing_slices} slices missing"] if info.missing_slices else []
         text = f"{info.uid}  {info.modality}  {info.slices} slices of {spacing} mm  {info.description}"
         lines.append(text + (f"  ({'; '.join(notes)})" if notes else ""))
     return lines
