@@ -22,7 +22,7 @@ from liverseg.reading import to_sitk
 
 def write(array: np.ndarray, path: Path, spacing: tuple[float, ...] = (3.0, 3.0, 3.0)) -> Path:
     """Write an array (k, j, i) as an image."""
-    image = sitk.GetImageFromArray(array)
+    image = sitk.GetImageFromArray(array, isVector=False)
     image.SetSpacing(spacing[: image.GetDimension()])
     sitk.WriteImage(image, str(path))
     return path

@@ -27,6 +27,7 @@ class Plan:
         learning_rate: after the warm-up; falls to zero by a power of 0.9.
         average: decay of the exponential moving average that becomes the model.
         seed: decides every sample of every step, also after going on from a checkpoint.
+        bf16: compute in bf16, several times faster where the processor has it; float32 otherwise.
     """
 
     steps: int
@@ -36,6 +37,7 @@ class Plan:
     average: float = 0.995
     seed: int = 1
     checkpoint_every: int = 50
+    bf16: bool = True
 
 
 def train(
@@ -79,14 +81,17 @@ def train(
         for part in range(plan.accumulate):
             sample = task.sample(np.random.default_rng((plan.seed, step, part)))
             inputs = sample.inputs[None].to(device).contiguous(memory_format=torch.channels_last_3d)
-            with torch.autocast(torch.device(device).type, torch.bfloat16):
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=plan.bf16):
                 logits = network(inputs)
             target, counted = sample.target.to(device), sample.counted.to(device)
             error = loss(logits, target, counted, foreground_from) / plan.accumulate
             error.backward()
             total += float(error.detach())
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
+        size = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        if torch.isfinite(size):
+            optimizer.step()
+        else:
+            log.warning("%s step %d: the gradient is not finite; the step is left out", task_name, step + 1)
         optimizer.zero_grad(set_to_none=True)
         average.update_parameters(network)
         running = total if step == start else 0.98 * running + 0.02 * total
