@@ -181,17 +181,17 @@ def _networks(
     progress: Progress,
 ) -> NetworkMasks:
     """Stage 1 and stage 2 over a canonical CT; all empty when there is no liver."""
-    empty = np.zeros(hu.shape, dtype=bool)
+    liver, lesions = np.zeros(hu.shape, dtype=bool), np.zeros(hu.shape, dtype=bool)
+    score = np.zeros(hu.shape, dtype=np.float32)
     with watch.stage("stage1"):
         rough, ran1 = stages.find_liver(hu, spacing, bundle, device, part_of(progress, 0.02, 0.25, "liver"))
     if rough is None:
-        return NetworkMasks(empty, empty, np.zeros(hu.shape, np.float32), (ran1.rung,), ran1.warnings)
+        return NetworkMasks(liver, lesions, score, (ran1.rung,), ran1.warnings)
     with watch.stage("stage2"):
         listener = part_of(progress, 0.25, 0.78, "lesions")
         fine, ran2 = stages.find_lesions(hu, spacing, rough, bundle, device, options.quality, listener)
     if fine is None:
-        return NetworkMasks(empty, empty, np.zeros(hu.shape, np.float32), (ran1.rung,), ran1.warnings)
-    liver, lesions, score = empty, empty.copy(), np.zeros(hu.shape, dtype=np.float32)
+        return NetworkMasks(liver, lesions, score, (ran1.rung,), ran1.warnings)
     liver[rough.box], lesions[rough.box], score[rough.box] = fine.liver, fine.lesions, fine.lesion_score
     return NetworkMasks(
         liver,

@@ -57,7 +57,7 @@ def train(
         stop_after: end this call after so many steps of the plan; a later call goes on.
     """
     task_class, description, foreground_from = TASKS[task_name]
-    task = task_class(cache, description)
+    task = task_class(cache)
     torch.manual_seed(plan.seed)
     network = build_network(description).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,6 @@ class Task:
     """
 
     cache: Cache
-    network: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._cases: dict[str, list[str]] = {}
