@@ -12,11 +12,11 @@ from liverseg.training.cache import (
     STAGE2_MARGIN_MM,
     STAGE2_SPACING,
     cache_couinaud_map,
-    cache_pair,
     cache_phantom,
+    cache_scan,
     cache_scan_without_liver,
-    pairs_for_stage1,
-    pairs_for_stage2,
+    files_for_stage1,
+    files_for_stage2,
 )
 
 # Tests and the demo use seeds below and above this range.
@@ -35,12 +35,12 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for files in files_for_stage2(arguments.data):
+        cache_scan(files, STAGE2_SPACING, arguments.cache / "stage2", STAGE2_MARGIN_MM)
+    for files in files_for_stage1(arguments.data):
+        cache_scan(files, STAGE1_SPACING, arguments.cache / "stage1", None)
     for path in sorted((arguments.data / "couinaud").glob("*.nii.gz")):
         cache_couinaud_map(path, COUINAUD_SPACING, arguments.cache / "couinaud")
-    for pair in pairs_for_stage1(arguments.data):
-        cache_pair(pair, STAGE1_SPACING, arguments.cache / "stage1", None)
-    for pair in pairs_for_stage2(arguments.data):
-        cache_pair(pair, STAGE2_SPACING, arguments.cache / "stage2", STAGE2_MARGIN_MM)
     for seed in range(FIRST_PHANTOM, FIRST_PHANTOM + arguments.phantoms):
         cache_phantom(seed, arguments.cache)
     for seed in range(FIRST_PHANTOM, FIRST_PHANTOM + 2 * arguments.phantoms):

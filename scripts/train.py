@@ -1,48 +1,38 @@
-"""Train one network on a cache made by scripts/prepare_data, or go on from its last checkpoint."""
+"""Train one network on a cache made by scripts/prepare_data.py, or go on from its last checkpoint.
+
+scripts/train.py experiment=stage2 data.cache=CACHE/stage2 run=RUNS/stage2 data.folds=3 data.fold=0
+"""
 
 from __future__ import annotations
 
-import argparse
 import logging
-from pathlib import Path
+import sys
 
-import torch
+import hydra
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from liverseg.training.cache import load_cache
-from liverseg.training.loop import Plan, train
-from liverseg.training.persons import folds, person_of
-from liverseg.training.tasks import TASKS
+from liverseg.errors import LiverSegError, UsageError
+from liverseg.training.config import RunConfig
+from liverseg.training.run import train
+
+ConfigStore.instance().store(name="run_config", node=RunConfig)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task", choices=sorted(TASKS))
-    parser.add_argument("--cache", type=Path, required=True, help="folder of cached cases for this network")
-    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints and the log")
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--exclude", nargs="*", default=[], help="cases whose persons are left out")
-    parser.add_argument("--fold", type=int, help="hold out this fold (0, 1, ...)")
-    parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(arguments.threads)
-    cache = load_cache(arguments.cache)
-    left_out = {person_of(case) for case in arguments.exclude}
-    if arguments.fold is not None:
-        held = folds(sorted(cache), arguments.folds, seed=0)[arguments.fold]
-        left_out |= {person_of(case) for case in held}
-    kept = {case: arrays for case, arrays in cache.items() if person_of(case) not in left_out}
-    logging.info("%d cases of %d, %d persons left out", len(kept), len(cache), len(left_out))
-    train(
-        arguments.task,
-        kept,
-        Plan(steps=arguments.steps, seed=arguments.seed),
-        arguments.run,
-        arguments.device,
-    )
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+def main(settings: RunConfig) -> None:
+    logging.getLogger("liverseg").setLevel(logging.INFO)
+    try:
+        missing = sorted(OmegaConf.missing_keys(settings))
+        if missing:
+            raise UsageError(f"settings without a value: {', '.join(missing)}; give them as NAME=VALUE")
+        config = OmegaConf.to_object(settings)
+        assert isinstance(config, RunConfig)
+        train(config)
+    except (LiverSegError, OmegaConfBaseException) as error:
+        print(f"train: {error}", file=sys.stderr)
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
 
 
 if __name__ == "__main__":

@@ -6,14 +6,9 @@ import json
 import shutil
 
 import pytest
-import torch
 
 from liverseg.bundle import DEFAULT_MODEL, STAGES, find_bundle, installed_bundles, load_network, read_bundle
 from liverseg.errors import ModelError
-from liverseg.networks import build_network
-from liverseg.training.export import export_bundle
-from liverseg.training.loop import Plan, train
-from liverseg.training.tasks import TASKS
 
 
 def test_the_bundled_model_has_all_networks_and_intact_weights():
@@ -63,29 +58,3 @@ def test_a_damaged_card_is_refused(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps({"name": "x", "networks": {"stage1": {}}}))
     with pytest.raises(ModelError, match="damaged"):
         read_bundle(tmp_path)
-
-
-def test_training_goes_on_from_its_checkpoint_and_exports_what_the_engine_loads(tmp_path):
-    label = torch.zeros((20, 20, 20), dtype=torch.uint8)
-    label[4:16, 4:16, 4:10] = 2
-    label[4:16, 4:16, 10:16] = 5
-    cache = {"made_up_1": {"label": label}}
-    one, two = tmp_path / "one", tmp_path / "two"
-    plan = Plan(steps=4, checkpoint_every=2, accumulate=1, bf16=False)
-    torch.set_num_threads(1)
-    start = build_network(TASKS["couinaud"][1]).state_dict()
-    train("couinaud", cache, plan, one)
-    train("couinaud", cache, plan, two, stop_after=2)
-    train("couinaud", cache, plan, two)
-    whole, parted = (
-        torch.load(run / "last.ckpt", map_location="cpu", weights_only=True) for run in (one, two)
-    )
-    assert whole["step"] == parted["step"] == 4
-    for kind in ("network", "average"):
-        for name, tensor in whole[kind].items():
-            assert torch.allclose(tensor, parted[kind][name], atol=1e-6), name
-    assert any(not torch.allclose(t, start[n], atol=1e-3) for n, t in whole["network"].items())
-    export_bundle(tmp_path / "a", "a", {"couinaud": one}, {})
-    network = load_network(read_bundle(tmp_path / "a"), "couinaud")
-    for name, tensor in network.state_dict().items():
-        assert torch.allclose(tensor, whole["average"][f"module.{name}"], atol=2e-3), name

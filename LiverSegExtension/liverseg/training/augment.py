@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,15 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -
     return F.interpolate(coarse, size=shape, mode="trilinear")[0, 0]
 
 
+def box_mean(volume: torch.Tensor, size: int) -> torch.Tensor:
+    """The mean over a cube of ``size`` voxels around each voxel of a (z, y, x) tensor, as float32.
+
+    Axis by axis, ten times faster than a 3D pooling; edge voxels are repeated outside.
+    """
+    array = volume.numpy().astype(np.float32)
+    return torch.from_numpy(ndimage.uniform_filter(array, size, mode="nearest"))
+
+
 def change_gray_values(image: torch.Tensor, organ: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Scanner, dose, contrast phase: random changes of a patch with values 0..1.
 
@@ -98,7 +108,7 @@ def change_gray_values(image: torch.Tensor, organ: torch.Tensor, rng: np.random.
     """
     inside = image > 0
     if rng.random() < 0.3:
-        soft = F.avg_pool3d(organ[None, None].float(), 3, 1, 1)[0, 0]
+        soft = box_mean(organ, 3)
         image = image + soft * float(rng.uniform(-0.12, 0.2))
     if rng.random() < 0.5:
         image = image * float(rng.uniform(0.8, 1.25)) + float(rng.uniform(-0.1, 0.1))
@@ -109,11 +119,25 @@ def change_gray_values(image: torch.Tensor, organ: torch.Tensor, rng: np.random.
     if rng.random() < 0.25:
         image = _thick_slices(image, int(rng.integers(2, 5)))
     if rng.random() < 0.15:
-        image = F.avg_pool3d(image[None, None], 3, 1, 1)[0, 0]
+        image = box_mean(image, 3)
     if rng.random() < 0.35:
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         image = image + torch.randn(image.shape, generator=generator) * float(rng.uniform(0, 0.08))
     return torch.where(inside, image, torch.zeros(())).clamp(0, 1)
+
+
+def change_vessels(image: torch.Tensor, kinds: list[torch.Tensor], rng: np.random.Generator) -> torch.Tensor:
+    """Move the brightness of each kind of vessel alone, as phases with dark or very bright veins do.
+
+    Args:
+        image: (z, y, x), normalized HU.
+        kinds: (z, y, x) bool, one mask a kind.
+    """
+    for vessel in kinds:
+        if vessel.any():
+            soft = box_mean(vessel, 3)
+            image = image + soft * float(rng.uniform(-0.2, 0.15))
+    return image
 
 
 def _thick_slices(image: torch.Tensor, thickness: int) -> torch.Tensor:

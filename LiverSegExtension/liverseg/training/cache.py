@@ -1,20 +1,24 @@
-"""Scans with labels, brought once onto the networks' grids and kept as 8-bit arrays.
+"""Scans with labels, brought once onto the networks' grids and kept as memory-mapped 8-bit arrays.
 
-A cache folder holds one ``<case>.npz`` a case with ``image`` (uint8, window scaled to 0..255; absent for
-label maps without a CT) and ``label`` (uint8), both in canonical (S, P, L) order.
+A cache folder holds one folder a case: ``label.npy`` (uint8) and, where there is a CT, ``image.npy`` (uint8,
+the HU window scaled to 0..255), both in canonical (S, P, L) order, and ``case.json`` with what is known.
+Labels of stage 1 and stage 2 are those of :class:`Code`; a Couinaud map has the segments 1..8.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 
+from liverseg.errors import InputRefused
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.intensity import normalize_hu
 from liverseg.phantom import make_phantom
@@ -32,13 +36,85 @@ COUINAUD_SPACING = 5.0
 STAGE2_MARGIN_MM = 30.0
 
 
+class Code(IntEnum):
+    """Values of cached label maps of CTs; vessels are told apart inside the liver alone."""
+
+    BACKGROUND = 0
+    LIVER = 1
+    LESION = 2
+    PORTAL_VEIN = 3
+    HEPATIC_VEIN = 4
+    VESSEL = 5
+
+
 @dataclass(frozen=True)
-class Pair:
-    """A CT and its label map (1 liver, 2 lesion) on one grid."""
+class Known:
+    """What the labels of a case tell apart.
+
+    Attributes:
+        lesions: False where lesions are part of the liver's label.
+        vessels: "kinds" (portal and hepatic), "vessels" (kind not told) or "none" (vessels are liver).
+    """
+
+    lesions: bool = True
+    vessels: str = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class CachedCase:
+    """One case: tensors (z, y, x) over memory-mapped files, and what its labels tell apart."""
+
+    case: str
+    label: torch.Tensor
+    image: torch.Tensor | None
+    known: Known
+
+
+@dataclass(frozen=True)
+class LabeledFiles:
+    """A CT, its label map (1 liver, 2 lesion) and perhaps vessels (1 portal, 2 hepatic, 3 kind not told)."""
 
     case: str
     ct: Path
     label: Path
+    vessels: Path | None = None
+    anatomy: Path | None = None
+
+
+def files_for_stage1(data: Path) -> list[LabeledFiles]:
+    """Whole scans: at full resolution where we have them, else at 3 mm."""
+    return _files(data, "3mm")
+
+
+def files_for_stage2(data: Path) -> list[LabeledFiles]:
+    """Livers with their surroundings: full scans (cropped later), else regions at 1.25 mm."""
+    return _files(data, "roi")
+
+
+def _files(data: Path, version: str) -> list[LabeledFiles]:
+    found = []
+    for folder in sorted((data / "ct").iterdir()):
+        if folder.name == "totalseg_example":
+            continue  # its labels are another program's output, not a reader's
+        whole = folder / "ct.nii.gz"
+        if whole.exists():
+            label = folder / "liver_lesion.nii.gz"
+            label = label if label.exists() else folder / "liver.nii.gz"
+            found.append(LabeledFiles(folder.name, whole, label, None, _if_there(folder / "anatomy.nii.gz")))
+        elif (folder / f"ct_{version}.nii.gz").exists():
+            found.append(
+                LabeledFiles(
+                    folder.name,
+                    folder / f"ct_{version}.nii.gz",
+                    folder / f"liver_lesion_{version}.nii.gz",
+                    _if_there(folder / f"vessels_{version}.nii.gz"),
+                )
+            )
+    return found
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
 def _canonical(path: Path) -> tuple[np.ndarray, Geometry]:
@@ -48,38 +124,43 @@ def _canonical(path: Path) -> tuple[np.ndarray, Geometry]:
     return order.apply(sitk.GetArrayFromImage(image)), order.geometry(geometry)
 
 
-def pairs_for_stage1(data: Path) -> list[Pair]:
-    """Whole scans: at full resolution where we have them, else at 3 mm."""
-    return _pairs(data, "3mm")
+# Codes of the anatomy maps (portal vein, hepatic veins and cava) as vessel kinds.
+_ANATOMY_VESSELS = {6: 1, 7: 2}
 
 
-def pairs_for_stage2(data: Path) -> list[Pair]:
-    """Livers with their surroundings: full scans (cropped later), else regions at 1.25 mm."""
-    return _pairs(data, "roi")
+def _vessels(files: LabeledFiles, shape: tuple[int, ...]) -> np.ndarray | None:
+    if files.vessels is not None:
+        vessels, _ = _canonical(files.vessels)
+    elif files.anatomy is not None:
+        anatomy, _ = _canonical(files.anatomy)
+        vessels = np.zeros(anatomy.shape, dtype=np.uint8)
+        for code, kind in _ANATOMY_VESSELS.items():
+            vessels[anatomy == code] = kind
+    else:
+        return None
+    if vessels.shape != shape:
+        raise InputRefused(f"{files.case}: CT {shape} and vessels {vessels.shape} differ in size")
+    return vessels
 
 
-def _pairs(data: Path, version: str) -> list[Pair]:
-    pairs = []
-    for folder in sorted((data / "ct").iterdir()):
-        if folder.name == "totalseg_example":
-            continue  # its labels are another program's output, not a reader's
-        whole = folder / "ct.nii.gz"
-        if whole.exists():
-            label = folder / "liver_lesion.nii.gz"
-            pairs.append(Pair(folder.name, whole, label if label.exists() else folder / "liver.nii.gz"))
-        elif (folder / f"ct_{version}.nii.gz").exists():
-            label = folder / f"liver_lesion_{version}.nii.gz"
-            pairs.append(Pair(folder.name, folder / f"ct_{version}.nii.gz", label))
-    return pairs
+def cache_scan(files: LabeledFiles, spacing: float, folder: Path, crop_mm: float | None) -> None:
+    """Write one case at an isotropic spacing, cropped to the liver plus ``crop_mm`` when given.
 
-
-def cache_pair(pair: Pair, spacing: float, folder: Path, crop_mm: float | None) -> None:
-    """Write one case at an isotropic spacing, cropped to the liver plus ``crop_mm`` when given."""
-    hu, geometry = _canonical(pair.ct)
-    label, _ = _canonical(pair.label)
+    Raises:
+        InputRefused: CT and label map differ in size, or hold no liver.
+    """
+    hu, geometry = _canonical(files.ct)
+    label, _ = _canonical(files.label)
     if hu.shape != label.shape:
-        raise ValueError(f"{pair.case}: CT {hu.shape} and label {label.shape} differ in size")
-    _write(pair.case, hu, label, geometry.spacing_kji, spacing, folder, crop_mm)
+        raise InputRefused(f"{files.case}: CT {hu.shape} and label {label.shape} differ in size")
+    known = Known()
+    vessels = _vessels(files, hu.shape)
+    if vessels is not None:
+        label = np.ascontiguousarray(label)
+        inside = (label == Code.LIVER) & (vessels > 0)
+        label[inside] = vessels[inside] + (Code.PORTAL_VEIN - 1)
+        known = Known(vessels="vessels" if (vessels == 3).any() else "kinds")
+    _write(files.case, hu, label, geometry.spacing_kji, spacing, folder, crop_mm, known)
 
 
 def cache_phantom(seed: int, folder: Path) -> None:
@@ -100,8 +181,8 @@ def cache_phantom(seed: int, folder: Path) -> None:
     hu, label = order.apply(phantom.ct.array), order.apply(label)
     case = f"phantom_{seed}"
     step = order.geometry(phantom.ct.geometry).spacing_kji
-    _write(case, hu, label, step, STAGE1_SPACING, folder / "stage1", None)
-    _write(case, hu, label, step, STAGE2_SPACING, folder / "stage2", STAGE2_MARGIN_MM)
+    _write(case, hu, label, step, STAGE1_SPACING, folder / "stage1", None, Known())
+    _write(case, hu, label, step, STAGE2_SPACING, folder / "stage2", STAGE2_MARGIN_MM, Known())
 
 
 def cache_scan_without_liver(seed: int, folder: Path) -> None:
@@ -120,7 +201,7 @@ def cache_scan_without_liver(seed: int, folder: Path) -> None:
     hu = order.apply(volume.array)
     step = order.geometry(volume.geometry).spacing_kji
     nothing = np.zeros(hu.shape, dtype=np.uint8)
-    _write(f"phantom_without_{seed}", hu, nothing, step, STAGE1_SPACING, folder / "stage1", None)
+    _write(f"phantom_without_{seed}", hu, nothing, step, STAGE1_SPACING, folder / "stage1", None, Known())
 
 
 def _write(
@@ -131,22 +212,29 @@ def _write(
     spacing: float,
     folder: Path,
     crop_mm: float | None,
+    known: Known,
 ) -> None:
     if crop_mm is not None:
         margin = [int(np.ceil(crop_mm / s)) for s in step]
         box = bounding_box(label > 0, (margin[0], margin[1], margin[2]))
         if box is None:
-            raise ValueError(f"{case}: the label map holds no liver")
+            raise InputRefused(f"{case}: the label map holds no liver")
         hu, label = hu[box], label[box]
     shape = grid_for_spacing(hu.shape, step, [spacing] * 3)
     image = resize(torch.from_numpy(normalize_hu(hu, WINDOW)), shape).numpy()
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        folder / f"{case}.npz",
-        image=np.round(image * 255).astype(np.uint8),
-        label=resize_labels(np.ascontiguousarray(label), shape).astype(np.uint8),
-    )
+    small = resize_labels(np.ascontiguousarray(label), shape).astype(np.uint8)
+    write_cached(folder, case, small, np.round(image * 255).astype(np.uint8), known)
     log.info("%s: %s voxels of %.1f mm", case, shape, spacing)
+
+
+def write_cached(folder: Path, case: str, label: np.ndarray, image: np.ndarray | None, known: Known) -> None:
+    """Write the arrays (z, y, x; uint8) of one case; its ``case.json`` comes last and makes it whole."""
+    place = folder / case
+    place.mkdir(parents=True, exist_ok=True)
+    np.save(place / "label.npy", label)
+    if image is not None:
+        np.save(place / "image.npy", image)
+    (place / "case.json").write_text(json.dumps(asdict(known)), encoding="utf-8")
 
 
 def cache_couinaud_map(path: Path, spacing: float, folder: Path) -> None:
@@ -154,24 +242,33 @@ def cache_couinaud_map(path: Path, spacing: float, folder: Path) -> None:
     label, geometry = _canonical(path)
     box = bounding_box(label > 0)
     if box is None:
-        raise ValueError(f"{path.name}: the label map holds no liver")
+        raise InputRefused(f"{path.name}: the label map holds no liver")
     label = np.ascontiguousarray(label[box])
     shape = grid_for_spacing(label.shape, geometry.spacing_kji, [spacing] * 3)
-    folder.mkdir(parents=True, exist_ok=True)
     small = np.pad(resize_labels(label, shape).astype(np.uint8), 2)
-    np.savez(folder / f"{path.name.removesuffix('.nii.gz')}.npz", label=small)
+    write_cached(folder, path.name.removesuffix(".nii.gz"), small, None, Known())
 
 
-def load_cache(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """All cases of a cache folder, in memory.
+def cached_names(folder: Path) -> list[str]:
+    """The cases of a cache folder, sorted.
 
     Raises:
-        FileNotFoundError: the folder holds no case.
+        InputRefused: the folder holds none.
     """
-    cases = {}
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as arrays:
-            cases[path.stem] = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    if not cases:
-        raise FileNotFoundError(f"no cached case in {folder}; run scripts/prepare_data first")
-    return cases
+    names = sorted(path.parent.name for path in folder.glob("*/case.json"))
+    if not names:
+        raise InputRefused(f"no cached case in {folder}; run scripts/prepare_data.py first")
+    return names
+
+
+def load_cached(folder: Path, case: str) -> CachedCase:
+    """One case of a cache folder; its arrays stay on disk until they are read."""
+    place = folder / case
+    known = Known(**json.loads((place / "case.json").read_text(encoding="utf-8")))
+    image = place / "image.npy"
+    return CachedCase(case, _mapped(place / "label.npy"), _mapped(image) if image.exists() else None, known)
+
+
+def _mapped(path: Path) -> torch.Tensor:
+    # Copy-on-write: torch wants a writable array, the file is never changed.
+    return torch.from_numpy(np.load(path, mmap_mode="c"))

@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle that the engine runs."""
+"""From a training run to a bundle that the engine runs."""
 
 from __future__ import annotations
 
@@ -9,44 +9,60 @@ from typing import Any
 import torch
 
 from liverseg.bundle import save_network
+from liverseg.errors import InputRefused
 from liverseg.networks import build_network
-from liverseg.training.cache import COUINAUD_SPACING, STAGE1_SPACING, STAGE2_SPACING, WINDOW
-from liverseg.training.tasks import TASKS, CouinaudTask, LesionTask, LiverTask
+from liverseg.training.lightning_parts import LAST
+from liverseg.training.run import SETTINGS
+from liverseg.training.tasks import TASKS, network_description
 
-_FACTS: dict[str, dict[str, Any]] = {
-    "stage1": {
-        "spacing_mm": STAGE1_SPACING,
-        "patch": LiverTask.patch,
-        "window_hu": WINDOW,
-        "classes": ["background", "liver"],
-    },
-    "stage2": {
-        "spacing_mm": STAGE2_SPACING,
-        "patch": LesionTask.patch,
-        "window_hu": WINDOW,
-        "classes": ["background", "liver", "lesion"],
-    },
-    "couinaud": {
-        "spacing_mm": COUINAUD_SPACING,
-        "patch": (CouinaudTask.largest_side,) * 3,
-        "window_hu": None,
-        "classes": ["I", "II", "III", "IV", "V", "VI", "VII", "VIII"],
-    },
-}
+# Weights of a Lightning module are named after its attribute; outputs of coarser levels serve training alone.
+_PREFIX = "network."
+_TRAINING_ONLY = ("deep_supervision_heads.", "skip_layers.")
 
 
-def averaged_network(task_name: str, run: Path) -> tuple[torch.nn.Module, int]:
-    """The averaged network of a run's last checkpoint, and its step.
+def trained_network(run: Path, checkpoint: Path | None = None) -> tuple[torch.nn.Module, dict[str, Any], int]:
+    """The averaged network of a run, its entry for a model card (without the file), and its step.
+
+    Args:
+        run: folder of the run.
+        checkpoint: one of its checkpoints; the last one for None.
 
     Raises:
-        FileNotFoundError: the run has no checkpoint.
+        InputRefused: no run with a checkpoint is there.
     """
-    network = build_network(TASKS[task_name][1])
-    state = torch.load(run / "last.ckpt", map_location="cpu", weights_only=True)
-    prefix = "module."
-    weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}
-    network.load_state_dict(weights)
-    return network, int(state["step"])
+    path = checkpoint or run / LAST
+    try:
+        settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
+        # Our own checkpoint: Lightning keeps more in it than tensors.
+        state = torch.load(path, map_location="cpu", weights_only=False)
+    except OSError as error:
+        raise InputRefused(
+            f"{run} holds no training run with a checkpoint; give the folder of run="
+        ) from error
+    task = TASKS[settings["task"]["name"]]
+    network: dict[str, Any] = {"name": "DynUNet", "filters": settings["task"]["filters"]}
+    if settings["task"]["kernels"]:
+        network["kernels"] = settings["task"]["kernels"]
+    description = network_description(task, network)
+    weights = {
+        name.removeprefix(_PREFIX): value
+        for name, value in state["state_dict"].items()
+        if not name.removeprefix(_PREFIX).startswith(_TRAINING_ONLY)
+    }
+    built = build_network(description)
+    missing, surplus = built.load_state_dict(weights, strict=False)
+    if surplus or any(not name.startswith(_TRAINING_ONLY) for name in missing):
+        raise InputRefused(f"{path} does not fit the settings beside it; keep a run's files together")
+    entry = {
+        "network": description,
+        "spacing_mm": task.spacing_mm,
+        "patch": list(settings["task"]["patch"]),
+        "window_hu": task.window_hu,
+        "classes": list(task.classes),
+        "training_steps": int(state["global_step"]),
+        "held_out": settings["held_out"],
+    }
+    return built, entry, int(state["global_step"])
 
 
 def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any]) -> None:
@@ -57,21 +73,20 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
         name: the model's name.
         runs: run folder for each stage to write.
         facts: what else the card says (sources, license, results); merged over what it said.
+
+    Raises:
+        InputRefused: a folder holds no run, or that of another network.
     """
     path = folder / "card.json"
     card = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     card.update({"format": 1, "name": name, **facts})
     networks = card.setdefault("networks", {})
     for stage, run in runs.items():
-        network, step = averaged_network(stage, run)
+        network, entry, _ = trained_network(run)
+        if entry["classes"] != list(TASKS[stage].classes):
+            raise InputRefused(f"{run} trained another network than {stage}")
         file = f"{stage}.safetensors"
         sha256 = save_network(network, folder / file)
-        networks[stage] = {
-            "network": TASKS[stage][1],
-            **_FACTS[stage],
-            "file": file,
-            "sha256": sha256,
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "training_steps": step,
-        }
+        parameters = sum(p.numel() for p in network.parameters())
+        networks[stage] = {**entry, "file": file, "sha256": sha256, "parameters": parameters}
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

@@ -1,21 +1,22 @@
-"""What each network learns: how a sample is drawn and what counts as an error."""
+"""What each network learns: how a sample is drawn, and which classes its labels tell apart."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from liverseg.shape_input import shape_input
 from liverseg.training import augment
-from liverseg.training.persons import person_of
+from liverseg.training.cache import COUINAUD_SPACING, STAGE1_SPACING, STAGE2_SPACING, WINDOW, CachedCase, Code
+from liverseg.training.sampling import CaseDraw, Places, Shares
 
-Cache = dict[str, dict[str, torch.Tensor]]
-
-PHANTOM_SHARE = 0.3
+Groups = tuple[tuple[int, ...], ...]
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -24,102 +25,130 @@ class Sample:
 
     Attributes:
         inputs: (channels, z, y, x) float.
-        target: (z, y, x) integer classes.
+        target: (z, y, x) integer label codes.
         counted: (z, y, x) bool, where errors count.
+        groups: which codes the labels of this case tell apart, see ``losses.merge_classes``.
     """
 
     inputs: torch.Tensor
     target: torch.Tensor
     counted: torch.Tensor
+    groups: Groups
 
 
 @dataclass
 class Task:
-    """Base: draws a person, then one of the person's cases, so that nobody counts twice.
+    """Base of the tasks.
 
-    Made-up scans, where the cache has any, are drawn with ``PHANTOM_SHARE`` in all.
+    Attributes:
+        cases: the training cases by name.
+        shares: how often a patch is centered on what.
+        phantom_share: how often a made-up case is drawn.
+        patch: size of a patch in voxels (z, y, x).
     """
 
-    cache: Cache
+    cases: Mapping[str, CachedCase]
+    shares: Shares
+    phantom_share: float
+    patch: Shape
+
+    spacing_mm: ClassVar[float]
+    window_hu: ClassVar[tuple[float, float] | None] = WINDOW
+    classes: ClassVar[tuple[str, ...]]
+    in_channels: ClassVar[int]
+    foreground_from: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        self._cases: dict[str, list[str]] = {}
-        self._phantoms = sorted(case for case in self.cache if case.startswith("phantom_"))
-        for case in sorted(set(self.cache) - set(self._phantoms)):
-            self._cases.setdefault(person_of(case), []).append(case)
-        self._persons = sorted(self._cases)
+        self._draw = CaseDraw(list(self.cases), self.phantom_share)
 
-    def draw_case(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        if self._phantoms and (not self._persons or rng.random() < PHANTOM_SHARE):
-            return self.cache[self._phantoms[int(rng.integers(len(self._phantoms)))]]
-        person = self._persons[int(rng.integers(len(self._persons)))]
-        cases = self._cases[person]
-        return self.cache[cases[int(rng.integers(len(cases)))]]
+    @cached_property
+    def _places(self) -> dict[str, Places]:
+        return {}
+
+    def center(self, case: CachedCase, rng: np.random.Generator) -> np.ndarray:
+        """Where a patch of this case is centered, a little moved."""
+        if case.case not in self._places:
+            self._places[case.case] = Places.of(case)
+        return self._places[case.case].center(self.shares, rng) + rng.normal(0, 8, 3)
+
+    def draw_case(self, rng: np.random.Generator) -> CachedCase:
+        """A random case, every person as often as any other."""
+        return self.cases[self._draw.draw(rng)]
 
     def sample(self, rng: np.random.Generator) -> Sample:
+        """A random sample; the same for the same state of ``rng``."""
         raise NotImplementedError
 
 
-def _center_in(mask: torch.Tensor, rng: np.random.Generator) -> np.ndarray | None:
-    flat = torch.nonzero(mask.reshape(-1))
-    if len(flat) == 0:
-        return None
-    pick = int(flat[int(rng.integers(len(flat)))])
-    return np.array(np.unravel_index(pick, tuple(mask.shape)), dtype=float)
-
-
-def _anywhere(shape: torch.Size, rng: np.random.Generator) -> np.ndarray:
-    return np.array([rng.uniform(0, n) for n in shape])
+def _image(case: CachedCase) -> torch.Tensor:
+    if case.image is None:
+        raise ValueError(f"{case.case} has no image in the cache")
+    return case.image
 
 
 class LiverTask(Task):
     """Stage 1: liver (lesions included) against everything else in a whole scan."""
 
-    patch = (64, 80, 80)
+    spacing_mm = STAGE1_SPACING
+    classes = ("background", "liver")
+    in_channels = 1
     change = augment.SpatialRange(rotation_deg=12, scale=0.2, stretch=0.1, bend_voxels=1.0)
+    groups: Groups = ((0,), (1,))
 
     def sample(self, rng: np.random.Generator) -> Sample:
         case = self.draw_case(rng)
-        liver = case["label"] > 0
-        center = _center_in(liver, rng) if rng.random() < 0.7 else None
-        if center is None:
-            center = _anywhere(liver.shape, rng)
-        center = center + rng.normal(0, 8, 3)
         image, label = augment.sample_patch(
-            [case["image"], liver], ["bilinear", "bilinear"], center, self.patch, rng, self.change
+            [_image(case), case.label > 0],
+            ["bilinear", "bilinear"],
+            self.center(case, rng),
+            self.patch,
+            rng,
+            self.change,
         )
         image = image / 255
         if rng.random() < 0.25:
             image, label = augment.cut_field_of_view(image, label, rng)
         target = label > 0.5
         image = augment.change_gray_values(image, target, rng)
-        return Sample(image[None], target.long(), torch.ones_like(target))
+        return Sample(image[None], target.long(), torch.ones_like(target), self.groups)
 
 
 class LesionTask(Task):
-    """Stage 2: liver tissue (1) and lesions (2) in a fine crop, given stage 1's rough liver."""
+    """Stage 2: liver tissue, lesions and vessels in a fine crop, given stage 1's rough liver."""
 
-    patch = (64, 96, 96)
+    spacing_mm = STAGE2_SPACING
+    classes = ("background", "liver", "lesion", "portal vein", "hepatic vein")
+    in_channels = 2
     change = augment.SpatialRange(rotation_deg=15, scale=0.2, stretch=0.1, bend_voxels=1.5)
+    groups_by_vessels: ClassVar[dict[str, Groups]] = {
+        "kinds": ((0,), (1,), (2,), (3,), (4,)),
+        "vessels": ((0,), (1,), (2,), (3, 4, 5)),
+        "none": ((0,), (1, 3, 4), (2,)),
+    }
 
     def sample(self, rng: np.random.Generator) -> Sample:
         case = self.draw_case(rng)
-        label = case["label"]
-        kind = rng.random()
-        center = _center_in(label == 2, rng) if kind < 0.5 else None
-        if center is None and kind < 0.9:
-            center = _center_in(label > 0, rng)
-        if center is None:
-            center = _anywhere(label.shape, rng)
-        center = center + rng.normal(0, 8, 3)
-        image, liver, lesion = augment.sample_patch(
-            [case["image"], label > 0, label == 2], ["bilinear"] * 3, center, self.patch, rng, self.change
+        image, label = augment.sample_patch(
+            [_image(case), case.label],
+            ["bilinear", "nearest"],
+            self.center(case, rng),
+            self.patch,
+            rng,
+            self.change,
         )
         image = image / 255
-        target = (liver > 0.5).long() + ((lesion > 0.5) & (liver > 0.5)).long()
+        target = label.round().long()
+        if case.known.vessels != "none" and rng.random() < 0.25:
+            kinds = [target == code for code in (Code.PORTAL_VEIN, Code.HEPATIC_VEIN, Code.VESSEL)]
+            image = augment.change_vessels(image, kinds, rng)
         image = augment.change_gray_values(image, target > 0, rng)
         rough = imitate_stage1(target, rng)
-        return Sample(torch.stack([image, rough]), target, torch.ones_like(target, dtype=torch.bool))
+        return Sample(
+            torch.stack([image, rough]),
+            target,
+            torch.ones_like(target, dtype=torch.bool),
+            self.groups_by_vessels[case.known.vessels],
+        )
 
 
 def imitate_stage1(target: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -127,71 +156,46 @@ def imitate_stage1(target: torch.Tensor, rng: np.random.Generator) -> torch.Tens
     shape = (target.shape[0], target.shape[1], target.shape[2])
     known = (target > 0).float()
     if rng.random() < 0.2:
-        known = torch.where((target == 2) & (augment.smooth_noise(rng, shape, 5) > 0), 0.0, known)
-    soft = F.avg_pool3d(known[None, None], 7, 1, 3, count_include_pad=False)[0, 0]
+        known = torch.where((target == Code.LESION) & (augment.smooth_noise(rng, shape, 5) > 0), 0.0, known)
+    soft = augment.box_mean(known, 7)
     noise = augment.smooth_noise(rng, shape, 12) * float(rng.uniform(0, 0.3))
     noise += augment.smooth_noise(rng, shape, 5) * float(rng.uniform(0, 0.2))
     return ((soft + noise + float(rng.normal(0, 0.1)) > 0.5) & (soft > 0)).float()
 
 
 class CouinaudTask(Task):
-    """Segments 1..8 (classes 0..7) from the liver's shape; only voxels of the liver count."""
+    """Segments 1..8 (classes 0..7) from the liver's shape; only voxels of the liver count.
 
-    largest_side = 80
+    ``patch`` is the largest side; smaller livers are taken in smaller boxes.
+    """
+
+    spacing_mm = COUINAUD_SPACING
+    window_hu = None
+    classes = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
+    in_channels = 4
+    foreground_from = 0
     change = augment.SpatialRange(rotation_deg=10, scale=0.15, stretch=0.12, bend_voxels=1.0)
+    groups: Groups = tuple((n,) for n in range(8))
 
     def sample(self, rng: np.random.Generator) -> Sample:
-        label = self.draw_case(rng)["label"]
-        shape = tuple(min(self.largest_side, -(-(n + 2) // 16) * 16) for n in label.shape)
+        label = self.draw_case(rng).label
+        sides = zip(label.shape, self.patch, strict=True)
+        z, y, x = (min(side, -(-(n + 2) // 16) * 16) for n, side in sides)
         center = (np.array(label.shape) - 1) / 2 + rng.normal(0, 1, 3)
-        (patch,) = augment.sample_patch(
-            [label], ["nearest"], center, (shape[0], shape[1], shape[2]), rng, self.change
-        )
+        (patch,) = augment.sample_patch([label], ["nearest"], center, (z, y, x), rng, self.change)
         target = patch.round().long()
         liver = (target > 0).float()
         if rng.random() < 0.5:
             noise = augment.smooth_noise(rng, tuple(liver.shape), 8) * float(rng.uniform(0, 0.25))
-            soft = F.avg_pool3d(liver[None, None], 3, 1, 1)[0, 0]
+            soft = augment.box_mean(liver, 3)
             liver = ((soft + noise > 0.5) & (soft > 0)).float()
-        return Sample(shape_input(liver), (target - 1).clamp(min=0), (target > 0) & (liver > 0))
+        counted = (target > 0) & (liver > 0)
+        return Sample(shape_input(liver), (target - 1).clamp(min=0), counted, self.groups)
 
 
-def loss(
-    logits: torch.Tensor, target: torch.Tensor, counted: torch.Tensor, foreground_from: int
-) -> torch.Tensor:
-    """Cross-entropy plus soft Dice over the counted voxels of one sample.
-
-    Args:
-        logits: (1, classes, z, y, x).
-        target: (z, y, x) classes.
-        counted: (z, y, x) bool.
-        foreground_from: the first class in the Dice term (1 leaves the background out).
-    """
-    target, counted = target[None], counted[None]
-    logits = logits.float()
-    entropy = F.cross_entropy(logits, target, reduction="none")[counted].mean()
-    score = torch.softmax(logits, dim=1) * counted[:, None]
-    truth = F.one_hot(target, logits.shape[1]).movedim(-1, 1) * counted[:, None]
-    overlap = (score * truth).flatten(2).sum(-1)
-    size = (score + truth).flatten(2).sum(-1)
-    dice = (2 * overlap + 50.0) / (size + 50.0)
-    return entropy + (1 - dice[:, foreground_from:]).mean()
+TASKS: dict[str, type[Task]] = {"stage1": LiverTask, "stage2": LesionTask, "couinaud": CouinaudTask}
 
 
-TASKS: dict[str, tuple[type[Task], dict[str, Any], int]] = {
-    "stage1": (
-        LiverTask,
-        {"name": "DynUNet", "in_channels": 1, "out_channels": 2, "filters": [16, 32, 64, 128, 160]},
-        1,
-    ),
-    "stage2": (
-        LesionTask,
-        {"name": "DynUNet", "in_channels": 2, "out_channels": 3, "filters": [16, 32, 64, 128, 192]},
-        1,
-    ),
-    "couinaud": (
-        CouinaudTask,
-        {"name": "DynUNet", "in_channels": 4, "out_channels": 8, "filters": [16, 32, 64, 96, 128]},
-        0,
-    ),
-}
+def network_description(task: type[Task], network: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``networks.build_network`` needs: the configured network with the task's channels and classes."""
+    return {**network, "in_channels": task.in_channels, "out_channels": len(task.classes)}

@@ -1,0 +1,162 @@
+"""What a training run is made of, as typed settings that Hydra fills from ``scripts/configs``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from liverseg.errors import UsageError
+
+
+@dataclass
+class DataConfig:
+    """Which cases are learned from.
+
+    Attributes:
+        cache: folder of cached cases for this task (``scripts/prepare_data.py`` writes it).
+        folds: number of folds by person; 0 to train on all cases.
+        fold: the fold that is held out.
+        seed: of the folds.
+        exclude: further cases whose persons are left out.
+        validate: held-out cases scored by their loss while training; 0 for none.
+        workers: processes that draw samples.
+    """
+
+    cache: str = "???"
+    folds: int = 0
+    fold: int = 0
+    seed: int = 0
+    exclude: list[str] = field(default_factory=list)
+    validate: int = 0
+    workers: int = 1
+
+
+@dataclass
+class TaskConfig:
+    """The task and its network.
+
+    Attributes:
+        name: a key of ``liverseg.training.tasks.TASKS``.
+        patch: (z, y, x) in voxels.
+        lesion, liver, anywhere: shares of patches, see ``sampling.Shares``.
+        phantom_share: how often a made-up case is drawn.
+        filters: of each level of the network.
+        kernels: (z, y, x) of each level; empty for 3 x 3 x 3.
+        deep_supervision: coarser levels that give an output of their own while training.
+    """
+
+    name: str = "???"
+    patch: list[int] = field(default_factory=lambda: [64, 96, 96])
+    lesion: float = 0.5
+    liver: float = 0.4
+    anywhere: float = 0.1
+    phantom_share: float = 0.1
+    filters: list[int] = field(default_factory=lambda: [16, 32, 64, 128, 192])
+    kernels: list[list[int]] = field(default_factory=list)
+    deep_supervision: int = 2
+
+
+@dataclass
+class OptimizerConfig:
+    """How the weights move.
+
+    Attributes:
+        loss: a key of ``liverseg.training.losses.LOSSES``.
+        learning_rate: after the warm-up; falls to zero by a power of 0.9 until the last step.
+        average: decay of the exponential moving average that becomes the model.
+        clip: largest norm of a gradient.
+    """
+
+    loss: str = "dice_ce"
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warm_up: int = 40
+    average: float = 0.995
+    clip: float = 5.0
+
+
+@dataclass
+class TrainerConfig:
+    """How long, and on what.
+
+    Attributes:
+        steps: optimizer steps in all.
+        stop_after: end this call after so many of them; a later call goes on. 0 for all.
+        batch: samples a forward pass. On a CPU one, which keeps the fast layout.
+        accumulate: forward passes a step.
+        steps_an_epoch: a checkpoint, a line of the log and a validation come after so many steps.
+        precision: Lightning's name: "bf16-mixed", "16-mixed" or "32-true".
+        accelerator: "cpu", "gpu" or "auto".
+        devices: how many GPUs (Lightning's DDP for more than one).
+        keep: checkpoints kept besides the last one, the best by validation loss.
+        patience: validations without gain before training stops; 0 for never.
+        wandb: also log to Weights & Biases (needs the wandb package).
+        threads: of PyTorch in the training process; 0 for its own choice.
+    """
+
+    steps: int = 1000
+    stop_after: int = 0
+    batch: int = 1
+    accumulate: int = 2
+    steps_an_epoch: int = 100
+    precision: str = "bf16-mixed"
+    accelerator: str = "cpu"
+    devices: int = 1
+    keep: int = 1
+    patience: int = 0
+    wandb: bool = False
+    threads: int = 0
+
+
+@dataclass
+class RunConfig:
+    """A whole run; ``run`` is the folder of its checkpoints and logs."""
+
+    run: str = "???"
+    seed: int = 1
+    data: DataConfig = field(default_factory=DataConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+
+def check_config(config: RunConfig) -> None:
+    """Refuse settings that cannot work, before anything runs.
+
+    Raises:
+        UsageError: names the setting and what it may be.
+    """
+    from liverseg.training.losses import LOSSES
+    from liverseg.training.sampling import Shares
+    from liverseg.training.tasks import TASKS
+
+    task, data = config.task, config.data
+    if task.name not in TASKS:
+        raise UsageError(f"task.name is {task.name!r}; it may be {', '.join(sorted(TASKS))}")
+    if config.optimizer.loss not in LOSSES:
+        raise UsageError(
+            f"optimizer.loss is {config.optimizer.loss!r}; it may be {', '.join(sorted(LOSSES))}"
+        )
+    try:
+        Shares(task.lesion, task.liver, task.anywhere)
+    except ValueError as error:
+        raise UsageError(f"task.lesion, task.liver, task.anywhere: {error}") from error
+    multiple = 2 ** (len(task.filters) - 1)
+    if len(task.patch) != 3 or any(side < multiple or side % multiple for side in task.patch):
+        raise UsageError(
+            f"task.patch is {list(task.patch)}; with {len(task.filters)} levels each of its three sides must "
+            f"be a multiple of {multiple}"
+        )
+    if task.kernels and len(task.kernels) != len(task.filters):
+        raise UsageError(f"task.kernels has {len(task.kernels)} entries for {len(task.filters)} levels")
+    if not 0 <= task.deep_supervision <= len(task.filters) - 2:
+        raise UsageError(f"task.deep_supervision must lie in 0..{len(task.filters) - 2}")
+    if data.folds and not 0 <= data.fold < data.folds:
+        raise UsageError(
+            f"data.fold is {data.fold}; with data.folds={data.folds} it may be 0..{data.folds - 1}"
+        )
+    for name in ("steps", "batch", "accumulate", "steps_an_epoch"):
+        if getattr(config.trainer, name) < 1:
+            raise UsageError(f"trainer.{name} must be at least 1")
+    if not Path(data.cache).is_dir():
+        raise UsageError(f"data.cache: no folder {data.cache}; run scripts/prepare_data.py first")

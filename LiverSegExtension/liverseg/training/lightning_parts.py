@@ -1,0 +1,213 @@
+"""PyTorch Lightning around a task: the samples of a step, the loss, the optimizer, the averaged weights."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from liverseg.networks import build_network
+from liverseg.training.config import OptimizerConfig, RunConfig
+from liverseg.training.losses import LOSSES, sample_loss
+from liverseg.training.tasks import Sample, Task
+
+log = logging.getLogger(__name__)
+
+LAST = "last.ckpt"
+
+
+class Samples(Dataset[Sample]):
+    """Sample number n of a run: the same for the same seed, whichever process draws it."""
+
+    def __init__(self, task: Task, seed: int) -> None:
+        self.task, self.seed = task, seed
+
+    def __getitem__(self, number: int) -> Sample:
+        return self.task.sample(np.random.default_rng((self.seed, number)))
+
+
+class Numbers(Sampler[int]):
+    """The numbers of the samples from ``first`` on, ``count`` of them."""
+
+    def __init__(self, first: int, count: int) -> None:
+        self.first, self.count = first, count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.first + self.count))
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def _as_list(samples: list[Sample]) -> list[Sample]:
+    return samples
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+class TaskData(pl.LightningDataModule):
+    """The samples of one epoch after the other, going on at the trainer's step."""
+
+    def __init__(self, training: Task, validation: Task | None, config: RunConfig) -> None:
+        super().__init__()
+        self.training, self.validation, self.config = training, validation, config
+
+    def _loader(self, samples: Samples, numbers: Numbers) -> DataLoader[Sample]:
+        workers = self.config.data.workers
+        return DataLoader(
+            samples,
+            batch_size=self.config.trainer.batch,
+            sampler=numbers,
+            num_workers=workers,
+            collate_fn=_as_list,
+            worker_init_fn=_one_thread,
+            prefetch_factor=4 if workers else None,
+        )
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """As many samples as the next epoch has steps for."""
+        trainer = self.config.trainer
+        assert self.trainer is not None
+        # Processes of a distributed run share the samples of a step.
+        a_step = trainer.batch * trainer.accumulate
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        steps = min(trainer.steps_an_epoch, trainer.steps - self.trainer.global_step)
+        first = (self.trainer.global_step * world + rank * steps) * a_step
+        return self._loader(Samples(self.training, self.config.seed), Numbers(first, max(1, steps) * a_step))
+
+    def val_dataloader(self) -> DataLoader[Sample] | list[Any]:
+        """A fixed set of samples of held-out persons, or none."""
+        if self.validation is None:
+            return []
+        # A seed of its own: no sample of the training is repeated.
+        samples = Samples(self.validation, self.config.seed + 1_000_003)
+        return self._loader(samples, Numbers(0, self.config.data.validate))
+
+
+class TaskModule(pl.LightningModule):
+    """A network, its loss and its optimizer."""
+
+    def __init__(
+        self,
+        description: Mapping[str, Any],
+        deep_supervision: int,
+        foreground_from: int,
+        optimizer: OptimizerConfig,
+        steps: int,
+    ) -> None:
+        super().__init__()
+        self.network = build_network(dict(description), deep_supervision)
+        self.foreground_from = foreground_from
+        self.settings = optimizer
+        self.steps = steps
+        self.loss = LOSSES[optimizer.loss]
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, z, y, x) to logits, with one more axis for the levels in training."""
+        return self.network(inputs.contiguous(memory_format=torch.channels_last_3d))
+
+    def _loss(self, samples: list[Sample]) -> torch.Tensor:
+        same = len({s.inputs.shape for s in samples}) == 1
+        # One forward pass a sample keeps a CPU's fast layout; a GPU wants them together.
+        parts = [samples] if same and self.device.type != "cpu" else [[s] for s in samples]
+        losses = []
+        for part in parts:
+            outputs = self(torch.stack([s.inputs for s in part]).to(self.device))
+            losses += [
+                sample_loss(
+                    output,
+                    sample.target.to(self.device),
+                    sample.counted.to(self.device),
+                    sample.groups,
+                    self.loss,
+                    self.foreground_from,
+                )
+                for output, sample in zip(outputs, part, strict=True)
+            ]
+        return torch.stack(losses).mean()
+
+    def training_step(self, batch: list[Sample], index: int) -> torch.Tensor:
+        loss = self._loss(batch)
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: list[Sample], index: int) -> None:
+        self.log("val_loss", self._loss(batch), on_epoch=True, batch_size=len(batch), sync_dist=True)
+
+    def transfer_batch_to_device(
+        self, batch: list[Sample], device: torch.device, dataloader_idx: int
+    ) -> list[Sample]:
+        return batch
+
+    def configure_optimizers(self) -> Any:
+        settings = self.settings
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+
+        def factor(step: int) -> float:
+            return min((step + 1) / settings.warm_up, max(0.0, 1 - step / self.steps) ** 0.9)
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave out a step whose gradient is not finite, as half precision gives now and then."""
+        size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        if not torch.isfinite(size):
+            log.warning("step %d: the gradient is not finite; the step is left out", self.global_step + 1)
+            for parameter in self.network.parameters():
+                parameter.grad = None
+
+
+class Average(WeightAveraging):
+    """The exponential moving average of the weights; it starts fast and soon forgets the first ones."""
+
+    def __init__(self, decay: float) -> None:
+        def average(averaged: torch.Tensor, current: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+            now = min(decay, (1 + int(count)) / (10 + int(count)))
+            return torch.lerp(averaged, current.to(averaged.dtype), 1 - now)
+
+        super().__init__(avg_fn=average)
+
+
+class EpochLog(pl.Callback):
+    """One line an epoch in ``log.csv``: step, loss, validation loss, seconds a step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._began, self._step = time.monotonic(), 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._step = trainer.global_step
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began, self._step = time.monotonic(), trainer.global_step
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        steps = trainer.global_step - self._step
+        if steps == 0:
+            # Going on from the checkpoint of an epoch's end closes that epoch once more.
+            return
+        seconds = (time.monotonic() - self._began) / steps
+        values = trainer.callback_metrics
+        loss, val = (float(values[name]) if name in values else None for name in ("loss", "val_loss"))
+        row = [trainer.global_step, loss, val, round(seconds, 3)]
+        new = not self.path.exists()
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["step", "loss", "val_loss", "seconds_a_step"])
+            writer.writerow(row)
+        log.info("step %d: loss %.4f, validation %s, %.2f s a step", row[0], loss or 0.0, val, seconds)

@@ -1,0 +1,149 @@
+"""A whole training run: cases, task, network, trainer; goes on from its last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from liverseg.errors import UsageError
+from liverseg.training.cache import cached_names, load_cached
+from liverseg.training.config import DataConfig, RunConfig, check_config
+from liverseg.training.lightning_parts import LAST, Average, EpochLog, TaskData, TaskModule
+from liverseg.training.persons import folds, person_of
+from liverseg.training.sampling import Shares
+from liverseg.training.tasks import TASKS, Task, network_description
+
+log = logging.getLogger(__name__)
+
+SETTINGS = "settings.json"
+
+
+def split_cases(names: list[str], data: DataConfig) -> tuple[list[str], list[str]]:
+    """Cases to learn from and held-out ones; no person is in both.
+
+    Made-up cases belong to nobody and are always learned from.
+
+    Raises:
+        UsageError: nothing is left to learn from, or a case to exclude is not there.
+    """
+    unknown = sorted({person_of(c) for c in data.exclude} - {person_of(n) for n in names})
+    if unknown:
+        raise UsageError(f"data.exclude: no case of {', '.join(unknown)} in {data.cache}")
+    left_out = {person_of(case) for case in data.exclude}
+    if data.folds:
+        real = [name for name in names if not name.startswith("phantom_")]
+        left_out |= {person_of(case) for case in folds(real, data.folds, data.seed)[data.fold]}
+    kept = [name for name in names if person_of(name) not in left_out]
+    held = [name for name in names if person_of(name) in left_out]
+    if not kept:
+        raise UsageError("no case is left to learn from; hold out fewer")
+    return kept, held
+
+
+def _task(config: RunConfig, names: list[str]) -> Task:
+    settings = config.task
+    cases = {name: load_cached(Path(config.data.cache), name) for name in names}
+    z, y, x = settings.patch
+    shares = Shares(settings.lesion, settings.liver, settings.anywhere)
+    return TASKS[settings.name](cases, shares, settings.phantom_share, (z, y, x))
+
+
+def _loggers(config: RunConfig, folder: Path) -> list[Logger]:
+    loggers: list[Logger] = [TensorBoardLogger(str(folder), name="", version="tensorboard")]
+    if config.trainer.wandb:
+        from lightning.pytorch.loggers import WandbLogger
+
+        try:
+            loggers.append(WandbLogger(name=folder.name, save_dir=str(folder)))
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                "trainer.wandb asks for the package wandb; install it or set it to false"
+            ) from error
+    return loggers
+
+
+def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callback]:
+    callbacks: list[Callback] = [
+        Average(config.optimizer.average),
+        EpochLog(folder / "log.csv"),
+        ModelCheckpoint(dirpath=folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False),
+    ]
+    if validated:
+        callbacks.append(
+            ModelCheckpoint(
+                dirpath=folder / "best", filename="{step}", monitor="val_loss", save_top_k=config.trainer.keep
+            )
+        )
+        if config.trainer.patience:
+            callbacks.append(EarlyStopping("val_loss", patience=config.trainer.patience))
+    return callbacks
+
+
+def train(config: RunConfig) -> Path:
+    """Train, or go on from the run folder's last checkpoint; returns that checkpoint.
+
+    Raises:
+        UsageError: settings that cannot work, or that differ from those the run was begun with.
+        InputRefused: the cache holds no case.
+    """
+    check_config(config)
+    kept, held = split_cases(cached_names(Path(config.data.cache)), config.data)
+    folder = Path(config.run)
+    _keep_settings(config, folder, kept, held)
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    log.info("%d cases to learn from, %d held out", len(kept), len(held))
+    pl.seed_everything(config.seed)
+    task_class = TASKS[config.task.name]
+    network: dict[str, Any] = {"name": "DynUNet", "filters": list(config.task.filters)}
+    if config.task.kernels:
+        network["kernels"] = [list(kernel) for kernel in config.task.kernels]
+    module = TaskModule(
+        network_description(task_class, network),
+        config.task.deep_supervision,
+        task_class.foreground_from,
+        config.optimizer,
+        config.trainer.steps,
+    )
+    validated = bool(config.data.validate and held)
+    data = TaskData(_task(config, kept), _task(config, held) if validated else None, config)
+    trainer = pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=config.trainer.devices,
+        precision=cast(Any, config.trainer.precision),
+        max_steps=min(config.trainer.steps, config.trainer.stop_after or config.trainer.steps),
+        accumulate_grad_batches=config.trainer.accumulate,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        logger=_loggers(config, folder),
+        callbacks=_callbacks(config, folder, validated),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    last = folder / LAST
+    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
+    return last
+
+
+def _keep_settings(config: RunConfig, folder: Path, kept: list[str], held: list[str]) -> None:
+    """Write what the run is made of, or hold it against what the folder says it was begun with."""
+    told = {**asdict(config), "learned_from": kept, "held_out": held}
+    path = folder / SETTINGS
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for part in ("task", "optimizer", "learned_from", "held_out", "seed"):
+            if before.get(part) != told[part]:
+                raise UsageError(
+                    f"{folder} was begun with other settings ({part}); give run= a new folder or the old ones"
+                )
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

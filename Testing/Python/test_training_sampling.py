@@ -1,0 +1,121 @@
+"""What a network sees while it learns: persons alike, classes by their shares, small lesions too."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from liverseg.training.cache import CachedCase, Code, Known, cached_names, load_cached, write_cached
+from liverseg.training.persons import person_of
+from liverseg.training.sampling import CaseDraw, Places, Shares
+from liverseg.training.tasks import CouinaudTask, LesionTask, LiverTask
+
+DRAWS = 600
+
+
+def label_with_two_lesions() -> np.ndarray:
+    label = np.zeros((40, 48, 48), dtype=np.uint8)
+    label[8:32, 8:40, 8:40] = Code.LIVER
+    label[10:22, 10:22, 10:22] = Code.LESION
+    label[26:28, 30:32, 30:32] = Code.LESION
+    label[12:30, 34:36, 12:14] = Code.HEPATIC_VEIN
+    return label
+
+
+def cached(name: str, label: np.ndarray, known: Known | None = None) -> CachedCase:
+    image = np.random.default_rng(1).integers(80, 120, label.shape, dtype=np.uint8)
+    return CachedCase(name, torch.from_numpy(label), torch.from_numpy(image), known or Known())
+
+
+def test_every_person_is_drawn_as_often_as_any_other_whatever_their_scans():
+    names = ["lits_000", "lits_001", "ircad_02", "chaos_03", "phantom_1000", "phantom_1001"]
+    draw = CaseDraw(names, phantom_share=0.25)
+    rng = np.random.default_rng(2)
+    persons = Counter(person_of(draw.draw(rng)) for _ in range(4000))
+    made_up = sum(count for person, count in persons.items() if person.startswith("phantom"))
+    assert made_up / 4000 == pytest.approx(0.25, abs=0.03)
+    for person in ("lits_000", "ircad_002", "chaos_003"):
+        assert persons[person] / 4000 == pytest.approx(0.25, abs=0.03)
+
+
+def test_patches_are_centered_by_the_set_shares_and_small_lesions_are_not_forgotten():
+    label = label_with_two_lesions()
+    places = Places.of(cached("a", label))
+    rng = np.random.default_rng(3)
+    centers = [np.floor(places.center(Shares(0.5, 0.3, 0.2), rng)).astype(int) for _ in range(DRAWS)]
+    found = np.array([label[tuple(center)] for center in centers])
+    tiny = np.mean([26 <= z < 28 and y >= 30 for z, y, x in centers])
+    # Lesions by choice, and by chance in the 30 % from the liver and the 20 % from anywhere.
+    assert np.mean(found == Code.LESION) == pytest.approx(0.5, abs=0.1)
+    assert np.mean(found == Code.BACKGROUND) == pytest.approx(0.2 * np.mean(label == 0), abs=0.05)
+    # Half of the lesion draws go by lesion: the one of 8 voxels gets half of those.
+    assert tiny == pytest.approx(0.5 * 0.5 * 0.5, abs=0.04)
+
+
+def test_a_liver_without_lesions_gives_patches_of_liver_instead():
+    label = np.minimum(label_with_two_lesions(), 1)
+    places = Places.of(cached("a", label))
+    rng = np.random.default_rng(4)
+    inside = [label[tuple(places.center(Shares(0.6, 0.4, 0.0), rng).astype(int))] for _ in range(50)]
+    assert all(inside)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5, 0.5), (-0.1, 1.0, 0.1)])
+def test_shares_that_are_none_are_refused(shares):
+    with pytest.raises(ValueError, match="sum to 1"):
+        Shares(*shares)
+
+
+def test_a_sample_is_the_same_for_the_same_number_and_differs_for_another():
+    task = LesionTask({"a": cached("a", label_with_two_lesions())}, Shares(), 0.0, (32, 32, 32))
+    one, same, other = (task.sample(np.random.default_rng((1, n))) for n in (7, 7, 8))
+    assert torch.equal(one.inputs, same.inputs)
+    assert torch.equal(one.target, same.target)
+    assert not torch.equal(one.inputs, other.inputs)
+
+
+@pytest.mark.parametrize("vessels", ["kinds", "vessels", "none"])
+def test_every_code_of_a_target_is_in_a_group_of_what_the_labels_tell_apart(vessels):
+    label = label_with_two_lesions()
+    if vessels == "vessels":
+        label[label == Code.HEPATIC_VEIN] = Code.VESSEL
+    if vessels == "none":
+        label[label == Code.HEPATIC_VEIN] = Code.LIVER
+    task = LesionTask({"a": cached("a", label, Known(vessels=vessels))}, Shares(), 0.0, (32, 32, 32))
+    for number in range(10):
+        sample = task.sample(np.random.default_rng(number))
+        known = {code for group in sample.groups for code in group}
+        assert set(sample.target.unique().tolist()) <= known
+        assert sample.inputs.shape == (2, 32, 32, 32)
+        assert 0 <= sample.inputs.min() <= sample.inputs.max() <= 1
+
+
+def test_stage_1_sees_lesions_as_liver():
+    task = LiverTask({"a": cached("a", label_with_two_lesions())}, Shares(0.0, 1.0, 0.0), 0.0, (32, 32, 32))
+    targets = [task.sample(np.random.default_rng(n)).target for n in range(5)]
+    assert {int(v) for target in targets for v in target.unique()} == {0, 1}
+
+
+def test_the_couinaud_task_counts_voxels_of_the_liver_alone():
+    label = np.zeros((30, 30, 30), dtype=np.uint8)
+    label[4:26, 4:26, 4:15] = 3
+    label[4:26, 4:26, 15:26] = 8
+    task = CouinaudTask({"a": cached("a", label)}, Shares(), 0.0, (48, 48, 48))
+    sample = task.sample(np.random.default_rng(1))
+    assert set(sample.target[sample.counted].unique().tolist()) == {2, 7}
+    assert (sample.inputs[0][sample.counted] == 1).all()
+
+
+def test_a_cached_case_comes_back_as_it_was_and_half_written_ones_are_not_listed(tmp_path):
+    label = label_with_two_lesions()
+    write_cached(tmp_path, "a", label, None, Known(vessels="kinds"))
+    (tmp_path / "b").mkdir()
+    np.save(tmp_path / "b" / "label.npy", label)
+    assert cached_names(tmp_path) == ["a"]
+    case = load_cached(tmp_path, "a")
+    assert case.known == Known(vessels="kinds")
+    assert case.image is None
+    assert np.array_equal(case.label.numpy(), label)
