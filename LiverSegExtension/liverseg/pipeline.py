@@ -74,11 +74,15 @@ def part_of(progress: Progress, low: float, high: float, name: str) -> Progress:
 
 @dataclass(frozen=True, eq=False)
 class NetworkMasks:
-    """Liver, lesions (bool) and lesion score in canonical order, what each stage ran on, and warnings."""
+    """Liver, lesions (bool), lesion score and vessels, what each stage ran on, and warnings.
+
+    Arrays are in canonical order; ``vessels`` is as in :class:`~liverseg.case.Masks`.
+    """
 
     liver: np.ndarray
     lesions: np.ndarray
     score: np.ndarray
+    vessels: np.ndarray | None
     rungs: tuple[Rung, ...]
     warnings: tuple[str, ...]
 
@@ -127,6 +131,7 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> Case:
     liver, lesions, score = (
         np.ascontiguousarray(order.undo(a)) for a in (found.liver, found.lesions, found.score)
     )
+    vessels = None if found.vessels is None else np.ascontiguousarray(order.undo(found.vessels))
     with watch.stage("couinaud"):
         progress(0.8, "Couinaud segments")
         split = split_liver(liver, even.geometry, bundle, options.split_segment_4)
@@ -135,6 +140,7 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> Case:
         couinaud = labels_to_read_grid(couinaud, even.geometry, ct)
         lesions = labels_to_read_grid(lesions.astype(np.uint8), even.geometry, ct) > 0
         score = labels_to_read_grid(score, even.geometry, ct)
+        vessels = None if vessels is None else labels_to_read_grid(vessels, even.geometry, ct)
         liver = couinaud > 0
     with watch.stage("lesions"):
         progress(0.87, "lesions")
@@ -153,7 +159,7 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> Case:
         )
         case = measure(
             ct,
-            Masks(liver=liver, couinaud=couinaud, lesions=labels),
+            Masks(liver=liver, couinaud=couinaud, lesions=labels, vessels=vessels),
             method=split.method if liver.any() else CouinaudMethod("none"),
             provenance=provenance,
             confidences=confidences(labels, score),
@@ -186,17 +192,22 @@ def _networks(
     with watch.stage("stage1"):
         rough, ran1 = stages.find_liver(hu, spacing, bundle, device, part_of(progress, 0.02, 0.25, "liver"))
     if rough is None:
-        return NetworkMasks(liver, lesions, score, (ran1.rung,), ran1.warnings)
+        return NetworkMasks(liver, lesions, score, None, (ran1.rung,), ran1.warnings)
     with watch.stage("stage2"):
         listener = part_of(progress, 0.25, 0.78, "lesions")
         fine, ran2 = stages.find_lesions(hu, spacing, rough, bundle, device, options.quality, listener)
     if fine is None:
-        return NetworkMasks(liver, lesions, score, (ran1.rung,), ran1.warnings)
+        return NetworkMasks(liver, lesions, score, None, (ran1.rung,), ran1.warnings)
     liver[rough.box], lesions[rough.box], score[rough.box] = fine.liver, fine.lesions, fine.lesion_score
+    vessels = None
+    if fine.vessels is not None:
+        vessels = np.zeros(hu.shape, dtype=np.uint8)
+        vessels[rough.box] = fine.vessels
     return NetworkMasks(
         liver,
         lesions,
         score,
+        vessels,
         (ran1.rung, ran2.rung),
         (*ran1.warnings, *ran2.warnings),
     )

@@ -16,6 +16,7 @@ from liverseg.errors import ModelError, OutOfMemory
 from liverseg.geometry import bounding_box
 from liverseg.inference import sliding_scores
 from liverseg.intensity import normalize_hu
+from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
 from liverseg.postprocess import drop_small_claims, fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
 from liverseg.resample import grid_for_spacing, resize
@@ -48,11 +49,15 @@ class RoughLiver:
 
 @dataclass(frozen=True, eq=False)
 class FineMasks:
-    """Stage 2's masks on the crop (canonical order), and the lesion probability there."""
+    """Stage 2's masks on the crop (canonical order), and the lesion probability there.
+
+    ``vessels`` is uint8 (1 portal vein, 2 hepatic veins) inside the liver; None where the network knows none.
+    """
 
     liver: np.ndarray
     lesions: np.ndarray
     lesion_score: np.ndarray
+    vessels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -203,8 +208,8 @@ def find_lesions(
     )
     scores[1:] *= near
     tuned = bundle.card.get("postprocessing", {})
-    lesion_score = resize(scores[2], crop.shape).numpy()
-    liver_score = resize(scores[1] + scores[2], crop.shape).numpy()
+    lesion_score = resize(scores[card.classes.index("lesion")], crop.shape).numpy()
+    liver_score = resize(scores[1:].sum(dim=0), crop.shape).numpy()
     voxel_ml = float(np.prod(spacing)) / 1000
     liver = keep_main_parts(liver_score > 0.5, 0.02)
     if liver.sum() * voxel_ml < SMALLEST_LIVER_ML:
@@ -217,4 +222,24 @@ def find_lesions(
         float(tuned.get("smallest_lesion_ml", 0.03)) / voxel_ml,
         float(tuned.get("smallest_peak", 0.6)),
     )
-    return FineMasks(liver, lesions, lesion_score), ran
+    return FineMasks(liver, lesions, lesion_score, vessels_in(scores, card.classes, liver & ~lesions)), ran
+
+
+def vessels_in(scores: torch.Tensor, classes: tuple[str, ...], where: np.ndarray) -> np.ndarray | None:
+    """Vessels where they are likelier than everything else together, told apart by the larger score.
+
+    Args:
+        scores: (classes, z, y, x) on the network's grid.
+        classes: their names; without "portal vein" and "hepatic vein" there are no vessels.
+        where: bool, on the finer grid of the result.
+
+    Returns:
+        uint8 of ``where``'s shape: 1 portal vein, 2 hepatic veins.
+    """
+    if not {"portal vein", "hepatic vein"} <= set(classes):
+        return None
+    portal, hepatic = (
+        resize(scores[classes.index(name)], where.shape).numpy() for name in ("portal vein", "hepatic vein")
+    )
+    found = np.where(portal >= hepatic, np.uint8(PORTAL_VEIN.label), np.uint8(HEPATIC_VEINS.label))
+    return np.where(where & (portal + hepatic > 0.5), found, np.uint8(0))
