@@ -1,4 +1,4 @@
-"""Tiny data folders in the layouts that training knows: a block of a body, its liver, and a lesion in that."""
+"""Tiny data folders in the layouts that training knows: a block of a body, its liver, a lesion in it."""
 
 from __future__ import annotations
 

@@ -99,9 +99,7 @@ def make_folds(
     if count < 2:
         raise UsageError(f"{count} folds: give at least 2")
     names = [str(n) for n in range(count)]
-    return Splits(
-        K_FOLD, adapter, seed, _parts(persons, set(lesion_cases), dict.fromkeys(names, 1.0), seed)
-    )
+    return Splits(K_FOLD, adapter, seed, _parts(persons, set(lesion_cases), dict.fromkeys(names, 1.0), seed))
 
 
 def make_shares(
