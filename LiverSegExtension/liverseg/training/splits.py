@@ -21,6 +21,7 @@ import numpy as np
 from liverseg.errors import InputRefused, UsageError
 from liverseg.reading import read_labels
 from liverseg.training.datasets import LabeledScan, standard_label
+from liverseg.training.persons import person_of
 from liverseg.writers.atomic import written_whole
 
 log = logging.getLogger(__name__)
@@ -205,19 +206,22 @@ def write_splits(splits: Splits, path: Path) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_splits(path: Path, persons: Mapping[str, str]) -> Splits:
+def read_splits(path: Path, persons: Mapping[str, str] | None = None) -> Splits:
     """Read a splits file and hold it against the data.
 
     Args:
         path: written by :func:`write_splits`, perhaps edited since.
         persons: the person of each case of the data, as the adapter says now. Cases that the file does not
-            name are in no part; the log says so.
+            name are in no part; the log says so. None where there are no data at hand: persons are then
+            taken from the cases' names.
 
     Raises:
         InputRefused: missing or damaged, a case that the data lack, or a person (by ``persons``, whatever
             the file says) or a case in two parts.
     """
     splits = _parsed(path)
+    if persons is None:
+        persons = {case: person_of(case) for part in splits.parts for case in part.cases}
     part_of: dict[str, str] = {}
     named: set[str] = set()
     for part in splits.parts:
