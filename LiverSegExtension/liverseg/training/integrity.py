@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -111,7 +112,7 @@ class DataReport:
             yield from scan.findings
         yield from self.findings
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
             "fatal": len(self.fatal),
@@ -190,20 +191,21 @@ class _Findings:
 def _check_scan(scan: LabeledScan, root: Path) -> tuple[ScanReport, str]:
     """The report, and a hash of the CT's voxels ("" when it could not be read)."""
     found = _Findings()
-    names = {"ct": _name(scan.ct, root), "label": _name(scan.label, root)}
-    ct = _read_ct(scan.ct, names["ct"], found)
-    label = _read_map(scan.label, names["label"], found)
-    facts: dict[str, object] = {}
+    ct_name, label_name = _name(scan.ct, root), _name(scan.label, root)
+    ct = _read_ct(scan.ct, ct_name, found)
+    label = _read_map(scan.label, label_name, found)
+    facts: dict[str, Any] = {}
     if ct is not None:
-        facts = _check_ct(ct, names["ct"], found)
+        facts |= _check_ct(ct, ct_name, found)
     if ct is not None and label is not None:
-        _check_grids(ct.geometry, label[1], names["ct"], names["label"], found)
+        _check_grids(ct.geometry, label[1], ct_name, label_name, found)
     if label is not None:
-        facts |= _check_label(label[0], label[1], scan, names["label"], found)
+        facts |= _check_label(label[0], label[1], scan, label_name, found)
         _check_other_maps(label[0], label[1], scan, root, found)
     digest = "" if ct is None else hashlib.sha256(np.ascontiguousarray(ct.array).data).hexdigest()
-    report = ScanReport(scan.case, scan.person, findings=tuple(found.items), **names, **facts)  # type: ignore[arg-type]
-    return report, digest
+    return ScanReport(
+        scan.case, scan.person, ct_name, label_name, findings=tuple(found.items), **facts
+    ), digest
 
 
 def _name(path: Path, root: Path) -> str:
@@ -234,7 +236,7 @@ def _read_map(path: Path, name: str, found: _Findings) -> tuple[np.ndarray, Geom
         return None
 
 
-def _check_ct(ct: Volume, name: str, found: _Findings) -> dict[str, object]:
+def _check_ct(ct: Volume, name: str, found: _Findings) -> dict[str, Any]:
     for warning in ct.warnings:
         # The reader replaces NaN by air and says so; in training data they have no business.
         if "NaN" in warning:
@@ -272,7 +274,7 @@ def _check_grids(one: Geometry, other: Geometry, name: str, other_name: str, fou
 
 def _check_label(
     label: np.ndarray, geometry: Geometry, scan: LabeledScan, name: str, found: _Findings
-) -> dict[str, object]:
+) -> dict[str, Any]:
     allowed = {0, scan.liver_value} if scan.liver_only else {0, scan.liver_value, scan.lesion_value}
     surplus = sorted({int(v) for v in np.unique(label)} - allowed)
     if surplus:
@@ -286,15 +288,13 @@ def _check_label(
     if not low <= liver_ml <= high:
         text = f"a liver of {liver_ml:.0f} ml (plausible are {low:g} to {high:g})"
         found.note("liver volume", name, text)
-    facts: dict[str, object] = {"liver_ml": round(liver_ml, 1)}
+    facts: dict[str, Any] = {"liver_ml": round(liver_ml, 1)}
     if not scan.liver_only:
         facts |= _check_lesions(standard, geometry, name, found)
     return facts
 
 
-def _check_lesions(
-    standard: np.ndarray, geometry: Geometry, name: str, found: _Findings
-) -> dict[str, object]:
+def _check_lesions(standard: np.ndarray, geometry: Geometry, name: str, found: _Findings) -> dict[str, Any]:
     """Lesions must touch the liver (26 neighbors): count, volume, strays."""
     labels, count = cc3d.connected_components(standard == 2, connectivity=26, return_N=True)
     statistics = cc3d.statistics(labels)
