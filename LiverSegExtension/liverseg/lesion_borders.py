@@ -18,7 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from liverseg.lesion_rules import ContourRules, sphere_diameter_mm
-from liverseg.postprocess import fill_holes, keep_main_parts
+from liverseg.postprocess import dilate, fill_holes, keep_main_parts
 
 # A border that has not come to rest by then oscillates.
 MOST_STEPS = 40
@@ -101,7 +101,7 @@ def _adjust(
     # A voxel that the border passes lies up to reach_mm behind it; distances are between voxel centers.
     band = distance <= rules.reach_mm + min(spacing) / 2
     around = (distance <= max(rules.reach_mm, MEANS_MM)) & liver & ~others
-    apart = liver & ~ndimage.binary_dilation(others, np.ones((3, 3, 3), bool))
+    apart = liver & ~dilate(others) if others.any() else liver
     low, high = rules.score_range
     free = band & np.where(own, score <= high, (score >= low) & apart)
     image = _blurred(hu, liver, [rules.blur_mm / s for s in spacing])

@@ -94,7 +94,7 @@ def merge_crumbs(segments: np.ndarray) -> np.ndarray:
             slice(max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(box, segments.shape, strict=True)
         )
         own = pieces[wide] == piece
-        around = _dilate(own) & ~own
+        around = dilate(own) & ~own
         neighbors = result[wide][around]
         votes = np.bincount(neighbors[neighbors > 0], minlength=1)
         if votes.sum() > 0:
@@ -102,7 +102,7 @@ def merge_crumbs(segments: np.ndarray) -> np.ndarray:
     return result
 
 
-def _dilate(mask: np.ndarray) -> np.ndarray:
+def dilate(mask: np.ndarray) -> np.ndarray:
     """26-neighborhood dilation by one voxel."""
     grown = mask
     for axis in range(3):
