@@ -311,3 +311,15 @@ def test_the_script_exits_by_what_it_found_and_writes_its_report(tmp_path):
     assert (finding["check"], finding["file"]) == ("label values", "labelsTr/liver_3.nii.gz")
     done = run_script(tmp_path / "nowhere", "--adapter", "decathlon")
     assert done.returncode == 3 and "Traceback" not in done.stderr
+
+
+# --- real scans
+
+
+@pytest.mark.data
+def test_the_real_scans_are_listed_and_sound(data):
+    scans = list_scans("project-roi", data)
+    assert len(scans) >= 25 and len({scan.person for scan in scans}) < len(scans)
+    report = check_data(scans[:6], data)
+    assert not report.fatal, report.lines()
+    assert any(scan.lesions for scan in report.scans)
