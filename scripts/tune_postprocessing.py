@@ -26,19 +26,22 @@ from liverseg.writers.atomic import written_whole
 COLUMNS = ("dice", "recall", "false_per_ct", "threshold", "smallest_ml", "peak", "holes_ml", "contour")
 
 
-def check_cases(paths: Sequence[Path], splits_file: Path, name: str) -> None:
-    """Refuse score maps of cases outside one part, and the parts that must not choose settings.
+def check_cases(paths: Sequence[Path], splits_file: Path, names: Sequence[str]) -> None:
+    """Refuse score maps of cases outside the named parts, and the parts that must not choose settings.
 
     Raises:
         UsageError: train or test, or a case of another part.
     """
     splits = read_splits(splits_file)
-    if name in (SHARE_NAMES[0], SHARE_NAMES[2]):
-        raise UsageError(f"the part {name!r} must not choose settings; give a fold or 'val'")
-    surplus = sorted({path.stem for path in paths} - set(splits.part(name).cases))
+    for name in names:
+        if name in (SHARE_NAMES[0], SHARE_NAMES[2]):
+            raise UsageError(f"the part {name!r} must not choose settings; give folds or 'val'")
+    allowed = {case for name in names for case in splits.part(name).cases}
+    surplus = sorted({path.stem for path in paths} - allowed)
     if surplus:
         raise UsageError(
-            f"{len(surplus)} score maps are not of the part {name!r} ({', '.join(surplus[:5])}); remove them"
+            f"{len(surplus)} score maps are of other cases than {', '.join(names)} holds "
+            f"({', '.join(surplus[:5])}); remove them"
         )
 
 
@@ -107,7 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="folder of score maps, <case>.npz")
     parser.add_argument("--splits", type=Path, help="splits file that the validation cases must come from")
-    parser.add_argument("--part", default="val", help="which part of it (a fold or val)")
+    parser.add_argument("--part", nargs="+", default=["val"], help="which parts of it (val, or folds)")
     parser.add_argument("--contour-candidates", type=int, default=5, metavar="N")
     parser.add_argument("--no-contour", action="store_true", help="do not try the active contour")
     parser.add_argument("--quick", action="store_true", help="one threshold and one size only")
