@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cc3d
 import numpy as np
 
@@ -37,7 +39,10 @@ def fill_holes(mask: np.ndarray, largest_voxels: float) -> np.ndarray:
 
 
 def drop_small_claims(
-    lesions: np.ndarray, score: np.ndarray, smallest_voxels: float, smallest_peak: float
+    lesions: np.ndarray,
+    score: np.ndarray,
+    smallest_voxels: float,
+    smallest_peak: float | Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Lesion components without those that are too small or that the network never was sure of.
 
@@ -45,7 +50,8 @@ def drop_small_claims(
         lesions: bool.
         score: the network's lesion probability on the same grid.
         smallest_voxels: components with fewer voxels go.
-        smallest_peak: components whose highest score stays below go.
+        smallest_peak: components whose highest score stays below go; by size when it is a function of the
+            components' voxel counts.
     """
     labels, count = cc3d.connected_components(lesions, connectivity=26, return_N=True)
     if count == 0:
@@ -54,7 +60,9 @@ def drop_small_claims(
     peaks = np.zeros(count + 1, dtype=np.float32)
     inside = labels > 0
     np.maximum.at(peaks, labels[inside], score[inside])
-    keep = (sizes >= smallest_voxels) & (peaks >= smallest_peak)
+    wanted = smallest_peak(sizes) if callable(smallest_peak) else smallest_peak
+    # The peaks have single precision: a peak of 0.6 must pass a rule of 0.6.
+    keep = (sizes >= smallest_voxels) & (peaks >= np.asarray(wanted, dtype=np.float32))
     keep[0] = False
     return keep[labels]
 
@@ -86,7 +94,7 @@ def merge_crumbs(segments: np.ndarray) -> np.ndarray:
             slice(max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(box, segments.shape, strict=True)
         )
         own = pieces[wide] == piece
-        around = _dilate(own) & ~own
+        around = dilate(own) & ~own
         neighbors = result[wide][around]
         votes = np.bincount(neighbors[neighbors > 0], minlength=1)
         if votes.sum() > 0:
@@ -94,7 +102,7 @@ def merge_crumbs(segments: np.ndarray) -> np.ndarray:
     return result
 
 
-def _dilate(mask: np.ndarray) -> np.ndarray:
+def dilate(mask: np.ndarray) -> np.ndarray:
     """26-neighborhood dilation by one voxel."""
     grown = mask
     for axis in range(3):

@@ -17,7 +17,8 @@ from liverseg.geometry import bounding_box
 from liverseg.inference import sliding_scores
 from liverseg.intensity import normalize_hu
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
-from liverseg.postprocess import drop_small_claims, fill_holes, keep_main_parts
+from liverseg.lesion_masks import lesion_masks_from_scores
+from liverseg.postprocess import fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
 from liverseg.resample import grid_for_spacing, resize
 
@@ -215,13 +216,7 @@ def find_lesions(
     if liver.sum() * voxel_ml < SMALLEST_LIVER_ML:
         return None, ran
     liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
-    lesions = liver & (lesion_score > float(tuned.get("lesion_threshold", 0.5)))
-    lesions = drop_small_claims(
-        lesions,
-        lesion_score,
-        float(tuned.get("smallest_lesion_ml", 0.03)) / voxel_ml,
-        float(tuned.get("smallest_peak", 0.6)),
-    )
+    lesions = lesion_masks_from_scores(lesion_score, liver, crop, spacing, tuned)
     return FineMasks(liver, lesions, lesion_score, vessels_in(scores, card.classes, liver & ~lesions)), ran
 
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from liverseg.errors import InputRefused, UsageError
 from liverseg.training.persons import folds, person_of
+from liverseg.training.splits import Splits, make_folds, make_shares, read_splits, write_splits
+from made_data import made_scan, write_folder
 
 CASES = ["lits_000", "lits_001", "lits_006", "lits_008", "lits_010", "lits_014", "lits_015", "lits_030"]
 CASES += ["ircad_03_reading_a", "ircad_03_reading_b", "ircad_17", "msd8_011", "chaos_03", "lits_100"]
@@ -15,6 +26,8 @@ def test_scans_readings_and_numbers_of_one_person_share_a_name():
     assert person_of("ircad_03_reading_a") == person_of("ircad_03_reading_b") == person_of("lits_030")
     assert person_of("lits_002") != person_of("lits_003")
     assert person_of("lits_011") != person_of("msd8_011")
+    assert person_of("liver_1") == person_of("lits_000"), "Task03 of the Decathlon is LiTS"
+    assert person_of("hepaticvessel_011") == person_of("msd8_011")
 
 
 def test_folds_hold_everybody_once_and_never_split_a_person():
@@ -28,3 +41,145 @@ def test_folds_hold_everybody_once_and_never_split_a_person():
 def test_folds_are_the_same_for_the_same_seed_alone():
     assert folds(CASES, 3, seed=0) == folds(list(reversed(CASES)), 3, seed=0)
     assert folds(CASES, 3, seed=0) != folds(CASES, 3, seed=5)
+
+
+PERSONS = {
+    case: person_of(case)
+    for case in [f"lits_{n:03d}" for n in range(24)] + [f"ircad_{n:02d}" for n in range(1, 13)] + ["chaos_03"]
+}
+LESIONS = {case for n, case in enumerate(sorted(PERSONS)) if n % 4}
+
+
+def counts(splits: Splits, kind: Callable[[str], bool]) -> list[int]:
+    """Persons of a kind in each part."""
+    return [sum(kind(person) for person in part.persons) for part in splits.parts]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("count", [3, 5])
+def test_every_fold_has_its_share_of_lesions_and_sources(seed, count):
+    splits = make_folds(PERSONS, LESIONS, count, seed, "made up")
+    bearing = {PERSONS[case] for case in LESIONS}
+    kinds: list[Callable[[str], bool]] = [
+        lambda p: True,
+        lambda p: p in bearing,
+        lambda p: p not in bearing,
+        lambda p: p.startswith("lits"),
+        lambda p: p.startswith("ircad"),
+    ]
+    for kind in kinds:
+        found = counts(splits, kind)
+        assert max(found) - min(found) <= 2, found
+    assert sorted(case for part in splits.parts for case in part.cases) == sorted(PERSONS)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shares_are_kept_by_persons(seed):
+    splits = make_shares(PERSONS, LESIONS, (70, 15, 15), seed, "made up")
+    assert [part.name for part in splits.parts] == ["train", "val", "test"]
+    persons = len(set(PERSONS.values()))
+    found = counts(splits, lambda p: True)
+    assert all(abs(n - persons * share) <= 2 for n, share in zip(found, (0.7, 0.15, 0.15), strict=True)), (
+        found
+    )
+    bearing = {PERSONS[case] for case in LESIONS}
+    assert min(counts(splits, lambda p: p in bearing)) >= 2
+    assert splits.training_cases("test") == splits.part("train").cases
+    with pytest.raises(UsageError, match="trained on"):
+        splits.training_cases("train")
+
+
+def test_no_person_is_in_two_parts_and_the_same_seed_gives_the_same_parts():
+    splits = make_folds(PERSONS, LESIONS, 4, 7, "made up")
+    for part in splits.parts:
+        trained = {PERSONS[case] for case in splits.training_cases(part.name)}
+        assert not trained & {PERSONS[case] for case in part.cases}
+        assert len(trained) + len(part.persons) == len(set(PERSONS.values()))
+    backwards = dict(reversed(list(PERSONS.items())))
+    assert make_folds(backwards, sorted(LESIONS), 4, 7, "made up") == splits
+    assert make_folds(PERSONS, LESIONS, 4, 8, "made up") != splits
+
+
+def test_as_many_folds_as_persons_leave_none_empty():
+    few = {f"lits_{n:03d}": f"lits_{n:03d}" for n in (20, 21, 22, 23)}
+    splits = make_folds(few, {"lits_020"}, 4, 0, "made up")
+    assert [len(part.persons) for part in splits.parts] == [1, 1, 1, 1]
+    with pytest.raises(UsageError, match="4 persons cannot be split into 5"):
+        make_folds(few, set(), 5, 0, "made up")
+
+
+@pytest.mark.parametrize("shares", [(1,), (70, 0, 30), (70, -1), (1, 1, 1, 1), (float("nan"), 1)])
+def test_shares_that_make_no_sense_are_refused(shares):
+    with pytest.raises(UsageError, match="shares"):
+        make_shares(PERSONS, LESIONS, shares, 0, "made up")
+
+
+def test_a_splits_file_comes_back_as_it_was(tmp_path):
+    splits = make_shares(PERSONS, LESIONS, (80, 20), 3, "project-roi")
+    write_splits(splits, tmp_path / "splits.json")
+    assert read_splits(tmp_path / "splits.json", PERSONS) == splits
+
+
+def edited(tmp_path: Path, change: Callable[[dict], None]) -> Path:
+    """A good splits file of three folds after an edit by hand."""
+    path = tmp_path / "splits.json"
+    write_splits(make_folds(PERSONS, LESIONS, 3, 0, "made up"), path)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_file_with_a_person_in_two_folds_is_refused_whatever_it_says_of_persons(tmp_path):
+    def move_one_scan(content: dict) -> None:
+        home = next(n for n, part in enumerate(content["parts"]) if "lits_001" in part["cases"])
+        content["parts"][home]["cases"].remove("lits_001")
+        content["parts"][(home + 1) % 3]["cases"].append("lits_001")
+
+    with pytest.raises(InputRefused, match="lits_000 is in the parts"):
+        read_splits(edited(tmp_path, move_one_scan), PERSONS)
+
+
+def test_a_file_with_a_case_in_two_folds_or_of_other_data_is_refused(tmp_path):
+    def twice(content: dict) -> None:
+        content["parts"][0]["cases"].append(content["parts"][1]["cases"][0])
+
+    def unknown(content: dict) -> None:
+        content["parts"][0]["cases"].append("lits_999")
+
+    with pytest.raises(InputRefused, match="is in two parts"):
+        read_splits(edited(tmp_path, twice), PERSONS)
+    with pytest.raises(InputRefused, match="the data lack .lits_999"):
+        read_splits(edited(tmp_path, unknown), PERSONS)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"format": 2, "kind": "k-fold"}', '{"format": 1, "kind": "odd"}']
+)
+def test_a_damaged_splits_file_is_one_clear_error(tmp_path, text):
+    (tmp_path / "splits.json").write_text(text)
+    with pytest.raises(InputRefused, match="no splits file"):
+        read_splits(tmp_path / "splits.json", PERSONS)
+    with pytest.raises(InputRefused, match="cannot be read"):
+        read_splits(tmp_path / "missing.json", PERSONS)
+
+
+def test_cases_that_no_part_names_are_told(tmp_path, caplog):
+    path = edited(tmp_path, lambda content: None)
+    read_splits(path, PERSONS | {"lits_100": "lits_100"})
+    assert "1 cases of the data are in no part" in caplog.text
+
+
+def test_the_script_splits_a_folder_by_person(tmp_path):
+    scans = [made_scan(f"lits_{n:03d}", n, lesion=n % 2 == 0) for n in range(6)]
+    write_folder("project-roi", tmp_path, scans)
+    script = Path(__file__).resolve().parents[2] / "scripts" / "split_data.py"
+    out = tmp_path / "splits.json"
+    arguments = ["--data", str(tmp_path), "--adapter", "project-roi", "--folds", "2", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    splits = read_splits(out, {scan.case: person_of(scan.case) for scan in scans})
+    assert sorted(len(part.persons) for part in splits.parts) == [2, 3], "lits_000 and 001 are one person"
+    assert "0: " in done.stdout and "with lesions" in done.stdout

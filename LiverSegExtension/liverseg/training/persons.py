@@ -8,14 +8,16 @@ import numpy as np
 
 # One person under several LiTS numbers (seen by comparing their scans and vessels).
 _SAME_LITS_PERSON = {1: 0, 7: 6, 8: 6, 9: 6, 10: 6, 15: 14, 12: 11}
+# The Decathlon's names of the same scans: Task03_Liver has those of LiTS by LiTS's numbers.
+_SAME_SOURCE = {"liver": "lits", "hepaticvessel": "msd8"}
 
 
 def person_of(case: str) -> str:
-    """The person behind a case name such as ``lits_001`` or ``ircad_17_reading_b``."""
-    match = re.match(r"(ircad|lits|msd8|chaos|hcctace|crlm|pcb)_?(\d+)", case)
+    """The person behind a case name such as ``lits_001``, ``liver_1`` or ``ircad_17_reading_b``."""
+    match = re.match(r"(ircad|lits|liver|msd8|hepaticvessel|chaos|hcctace|crlm|pcb)_?(\d+)", case)
     if not match:
         return case
-    source, number = match[1], int(match[2])
+    source, number = _SAME_SOURCE.get(match[1], match[1]), int(match[2])
     if source == "lits":
         if 28 <= number <= 47:
             return f"ircad_{number - 27:03d}"
