@@ -1,11 +1,16 @@
-"""Cache labeled scans and Couinaud maps on the networks' grids (once, before training)."""
+"""Cache labeled scans and Couinaud maps on the networks' grids (once, before training).
+
+Every scan is checked first; nothing is written when one has a fatal fault.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 
+from liverseg.errors import LiverSegError
 from liverseg.training.cache import (
     COUINAUD_SPACING,
     STAGE1_SPACING,
@@ -15,17 +20,23 @@ from liverseg.training.cache import (
     cache_phantom,
     cache_scan,
     cache_scan_without_liver,
-    files_for_stage1,
-    files_for_stage2,
 )
+from liverseg.training.datasets import LabeledScan, list_scans
+from liverseg.training.integrity import check_data
 
 # Tests and the demo use seeds below and above this range.
 FIRST_PHANTOM = 1000
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with ct/ and couinaud/")
+    parser.add_argument("--data", type=Path, required=True, help="the data folder")
+    parser.add_argument(
+        "--adapter",
+        default="project",
+        choices=("project", "decathlon"),
+        help="how the folder is laid out: ct/ and couinaud/, or as the Medical Segmentation Decathlon",
+    )
     parser.add_argument("--cache", type=Path, required=True, help="folder to write to")
     parser.add_argument(
         "--phantoms",
@@ -35,17 +46,40 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for files in files_for_stage2(arguments.data):
-        cache_scan(files, STAGE2_SPACING, arguments.cache / "stage2", STAGE2_MARGIN_MM)
-    for files in files_for_stage1(arguments.data):
-        cache_scan(files, STAGE1_SPACING, arguments.cache / "stage1", None)
+    try:
+        return prepare(arguments)
+    except LiverSegError as error:
+        print(f"prepare_data: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def scans_by_stage(adapter: str, data: Path) -> tuple[list[LabeledScan], list[LabeledScan]]:
+    """Scans for stage 1 (whole) and stage 2 (livers with their surroundings)."""
+    if adapter == "project":
+        return list_scans("project-3mm", data), list_scans("project-roi", data)
+    scans = list_scans(adapter, data)
+    return scans, scans
+
+
+def prepare(arguments: argparse.Namespace) -> int:
+    """Check and write; the exit code."""
+    whole, livers = scans_by_stage(arguments.adapter, arguments.data)
+    report = check_data(list({scan.ct: scan for scan in (*whole, *livers)}.values()), arguments.data)
+    if report.fatal:
+        print("\n".join(report.lines()), file=sys.stderr)
+        return 1
+    for scan in livers:
+        cache_scan(scan, STAGE2_SPACING, arguments.cache / "stage2", STAGE2_MARGIN_MM)
+    for scan in whole:
+        cache_scan(scan, STAGE1_SPACING, arguments.cache / "stage1", None)
     for path in sorted((arguments.data / "couinaud").glob("*.nii.gz")):
         cache_couinaud_map(path, COUINAUD_SPACING, arguments.cache / "couinaud")
     for seed in range(FIRST_PHANTOM, FIRST_PHANTOM + arguments.phantoms):
         cache_phantom(seed, arguments.cache)
     for seed in range(FIRST_PHANTOM, FIRST_PHANTOM + 2 * arguments.phantoms):
         cache_scan_without_liver(seed, arguments.cache)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,6 +2,8 @@
 
 scripts/split_data.py --data DIR --adapter NAME --folds 3 --out splits.json
 scripts/split_data.py --data DIR --adapter NAME --shares 70 15 15 --out splits.json
+
+With --maps, label maps without a CT (<case>.nii.gz) are put into the folds too, beside their persons' CTs.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from pathlib import Path
 
 from liverseg.errors import LiverSegError
 from liverseg.training.datasets import ADAPTERS, list_scans
-from liverseg.training.splits import has_lesions, make_folds, make_shares, write_splits
+from liverseg.training.persons import person_of
+from liverseg.training.splits import has_lesions, make_folds, make_shares, with_more_cases, write_splits
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,6 +27,10 @@ def run(arguments: argparse.Namespace) -> int:
         splits = make_shares(persons, lesion_cases, arguments.shares, arguments.seed, arguments.adapter)
     else:
         splits = make_folds(persons, lesion_cases, arguments.folds, arguments.seed, arguments.adapter)
+    if arguments.maps:
+        names = [path.name.removesuffix(".nii.gz") for path in sorted(arguments.maps.glob("*.nii.gz"))]
+        splits = with_more_cases(splits, {name: person_of(name) for name in names})
+        persons |= {name: person_of(name) for name in names}
     write_splits(splits, arguments.out)
     for part in splits.parts:
         bearing = len({persons[case] for case in part.cases if case in lesion_cases})
@@ -40,6 +47,7 @@ def main() -> int:
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--folds", type=int, help="number of folds")
     kind.add_argument("--shares", type=float, nargs="+", help="shares of train, val and perhaps test")
+    parser.add_argument("--maps", type=Path, help="folder of label maps without a CT")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     try:

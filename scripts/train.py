@@ -1,6 +1,6 @@
 """Train one network on a cache made by scripts/prepare_data.py, or go on from its last checkpoint.
 
-scripts/train.py experiment=stage2 data.cache=CACHE/stage2 run=RUNS/stage2 data.folds=3 data.fold=0
+scripts/train.py experiment=stage2 data.cache=CACHE/stage2 run=RUNS/stage2 data.splits=splits.json data.part=0
 """
 
 from __future__ import annotations

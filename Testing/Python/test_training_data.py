@@ -59,11 +59,12 @@ def test_a_project_scan_brings_its_other_maps(tmp_path):
 
 
 def test_a_label_of_the_liver_alone_is_known_as_such(tmp_path):
-    write_folder("project-whole", tmp_path, [made_scan("chaos_03", lesion=False)])
-    label = tmp_path / "ct" / "chaos_03" / "liver_lesion.nii.gz"
-    label.rename(label.with_name("liver.nii.gz"))
-    (scan,) = project_folder(tmp_path, "whole")
-    assert scan.liver_only
+    write_folder("project-whole", tmp_path, [made_scan(n, lesion=False) for n in ("chaos_03", "lits_004")])
+    for label in tmp_path.glob("ct/*/liver_lesion.nii.gz"):
+        label.rename(label.with_name("liver.nii.gz"))
+    donor, patient = project_folder(tmp_path, "whole")
+    assert patient.liver_only
+    assert not donor.liver_only, "a healthy donor's liver label says that there are no lesions"
 
 
 def test_labels_made_by_a_program_are_left_out(tmp_path):

@@ -6,6 +6,7 @@ import monai.losses
 import pytest
 import torch
 
+from liverseg.training.cache import Known
 from liverseg.training.losses import LOSSES, SMOOTH, dice_ce, dice_focal, merge_classes, sample_loss
 from liverseg.training.tasks import LesionTask
 
@@ -51,7 +52,7 @@ def test_merged_classes_have_the_sum_of_the_probabilities(scan):
 def test_a_liver_without_drawn_vessels_says_nothing_about_vessels(scan):
     logits, _, counted = scan
     target = torch.full((6, 8, 10), 1)
-    groups = LesionTask.groups_by_vessels["none"]
+    groups = LesionTask.groups_of(Known(vessels="none"))
     logits.requires_grad_()
     sample_loss(logits[0], target, counted, groups, dice_ce, 1).backward()
     assert logits.grad is not None
@@ -66,7 +67,7 @@ def test_a_liver_without_drawn_vessels_says_nothing_about_vessels(scan):
 def test_a_vessel_of_unknown_kind_may_be_either(scan):
     logits, _, counted = scan
     target = torch.full((6, 8, 10), 5)
-    groups = LesionTask.groups_by_vessels["vessels"]
+    groups = LesionTask.groups_of(Known(vessels="vessels"))
 
     def loss_when_sure_of(channel: int) -> float:
         sure = torch.full_like(logits, -12.0)

@@ -19,7 +19,9 @@ from liverseg.errors import InputRefused, UsageError
 from liverseg.training.cache import Known, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.export import export_bundle
+from liverseg.training.persons import person_of
 from liverseg.training.run import SETTINGS, split_cases, train
+from liverseg.training.splits import make_folds, write_splits
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [4, 8, 8]
@@ -113,10 +115,14 @@ def test_held_out_persons_judge_and_never_teach(cache, tmp_path):
     assert list((tmp_path / "run" / "best").glob("*.ckpt"))
 
 
-def test_folds_leave_out_every_case_of_a_person_and_keep_made_up_ones():
+def test_folds_leave_out_every_case_of_a_person_and_keep_made_up_ones(tmp_path):
     names = ["lits_000", "lits_001", "lits_006", "lits_008", "ircad_02", "chaos_03", "phantom_1000"]
+    persons = {name: person_of(name) for name in names if not name.startswith("phantom_")}
+    write_splits(make_folds(persons, ["lits_000"], 3, 0, "project-roi"), tmp_path / "splits.json")
     for fold in range(3):
-        kept, held = split_cases(names, DataConfig(cache="", folds=3, fold=fold))
+        data = DataConfig(cache="", splits=str(tmp_path / "splits.json"), part=str(fold))
+        kept, held = split_cases(names, data)
+        assert held
         assert sorted(kept + held) == sorted(names)
         assert "phantom_1000" in kept
         for pair in ({"lits_000", "lits_001"}, {"lits_006", "lits_008"}):

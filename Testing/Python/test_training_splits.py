@@ -12,7 +12,14 @@ import pytest
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.persons import folds, person_of
-from liverseg.training.splits import Splits, make_folds, make_shares, read_splits, write_splits
+from liverseg.training.splits import (
+    Splits,
+    make_folds,
+    make_shares,
+    read_splits,
+    with_more_cases,
+    write_splits,
+)
 from made_data import made_scan, write_folder
 
 CASES = ["lits_000", "lits_001", "lits_006", "lits_008", "lits_010", "lits_014", "lits_015", "lits_030"]
@@ -183,3 +190,19 @@ def test_the_script_splits_a_folder_by_person(tmp_path):
     splits = read_splits(out, {scan.case: person_of(scan.case) for scan in scans})
     assert sorted(len(part.persons) for part in splits.parts) == [2, 3], "lits_000 and 001 are one person"
     assert "0: " in done.stdout and "with lesions" in done.stdout
+
+
+def test_maps_without_a_ct_join_their_persons_part_and_others_are_spread():
+    persons = {case: person_of(case) for case in ("lits_000", "lits_006", "ircad_03", "chaos_03", "lits_014")}
+    splits = make_folds(persons, ["lits_000"], 2, 1, "project-roi")
+    maps = ["lits_000", "lits_007", "ircad_03_reading_a", "ircad_03_reading_b"]
+    maps += [f"lits_{n:03d}" for n in range(60, 70)]
+    wider = with_more_cases(splits, {name: person_of(name) for name in maps})
+    for before, after in zip(splits.parts, wider.parts, strict=True):
+        assert set(before.persons) <= set(after.persons)
+        assert set(before.cases) <= set(after.cases)
+        for case in after.cases:
+            assert person_of(case) in after.persons
+    assert not set(wider.parts[0].persons) & set(wider.parts[1].persons)
+    new = [sum(f"lits_{n:03d}" in part.cases for n in range(60, 70)) for part in wider.parts]
+    assert new == [5, 5]

@@ -25,6 +25,7 @@ from liverseg.phantom import make_phantom
 from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
 from liverseg.reading import geometry_of
 from liverseg.resample import grid_for_spacing, resize, resize_labels
+from liverseg.training.datasets import LabeledScan, standard_label
 from liverseg.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ STAGE1_SPACING = 4.0
 STAGE2_SPACING = 1.5
 COUINAUD_SPACING = 5.0
 STAGE2_MARGIN_MM = 30.0
+# Files of one grid may differ by rounding.
+_SAME_GRID_MM = 0.5
 
 
 class Code(IntEnum):
@@ -70,53 +73,6 @@ class CachedCase:
     known: Known
 
 
-@dataclass(frozen=True)
-class LabeledFiles:
-    """A CT, its label map (1 liver, 2 lesion) and perhaps vessels (1 portal, 2 hepatic, 3 kind not told)."""
-
-    case: str
-    ct: Path
-    label: Path
-    vessels: Path | None = None
-    anatomy: Path | None = None
-
-
-def files_for_stage1(data: Path) -> list[LabeledFiles]:
-    """Whole scans: at full resolution where we have them, else at 3 mm."""
-    return _files(data, "3mm")
-
-
-def files_for_stage2(data: Path) -> list[LabeledFiles]:
-    """Livers with their surroundings: full scans (cropped later), else regions at 1.25 mm."""
-    return _files(data, "roi")
-
-
-def _files(data: Path, version: str) -> list[LabeledFiles]:
-    found = []
-    for folder in sorted((data / "ct").iterdir()):
-        if folder.name == "totalseg_example":
-            continue  # its labels are another program's output, not a reader's
-        whole = folder / "ct.nii.gz"
-        if whole.exists():
-            label = folder / "liver_lesion.nii.gz"
-            label = label if label.exists() else folder / "liver.nii.gz"
-            found.append(LabeledFiles(folder.name, whole, label, None, _if_there(folder / "anatomy.nii.gz")))
-        elif (folder / f"ct_{version}.nii.gz").exists():
-            found.append(
-                LabeledFiles(
-                    folder.name,
-                    folder / f"ct_{version}.nii.gz",
-                    folder / f"liver_lesion_{version}.nii.gz",
-                    _if_there(folder / f"vessels_{version}.nii.gz"),
-                )
-            )
-    return found
-
-
-def _if_there(path: Path) -> Path | None:
-    return path if path.exists() else None
-
-
 def _canonical(path: Path) -> tuple[np.ndarray, Geometry]:
     image = sitk.ReadImage(str(path))
     geometry = geometry_of(image)
@@ -128,39 +84,43 @@ def _canonical(path: Path) -> tuple[np.ndarray, Geometry]:
 _ANATOMY_VESSELS = {6: 1, 7: 2}
 
 
-def _vessels(files: LabeledFiles, shape: tuple[int, ...]) -> np.ndarray | None:
-    if files.vessels is not None:
-        vessels, _ = _canonical(files.vessels)
-    elif files.anatomy is not None:
-        anatomy, _ = _canonical(files.anatomy)
-        vessels = np.zeros(anatomy.shape, dtype=np.uint8)
-        for code, kind in _ANATOMY_VESSELS.items():
-            vessels[anatomy == code] = kind
-    else:
+def _vessels(scan: LabeledScan, geometry: Geometry) -> np.ndarray | None:
+    """Vessels (1 portal, 2 hepatic, 3 kind not told) on the scan's grid, or None where nobody drew them."""
+    if scan.vessels is not None:
+        vessels, grid = _canonical(scan.vessels)
+        if not grid.matches(geometry, _SAME_GRID_MM):
+            raise InputRefused(f"{scan.case}: CT and vessels lie on different grids")
+        return vessels
+    if scan.anatomy is None:
         return None
-    if vessels.shape != shape:
-        raise InputRefused(f"{files.case}: CT {shape} and vessels {vessels.shape} differ in size")
+    anatomy, grid = _canonical(scan.anatomy)
+    if not grid.matches(geometry, _SAME_GRID_MM):
+        return None
+    vessels = np.zeros(anatomy.shape, dtype=np.uint8)
+    for code, kind in _ANATOMY_VESSELS.items():
+        vessels[anatomy == code] = kind
     return vessels
 
 
-def cache_scan(files: LabeledFiles, spacing: float, folder: Path, crop_mm: float | None) -> None:
+def cache_scan(scan: LabeledScan, spacing: float, folder: Path, crop_mm: float | None) -> None:
     """Write one case at an isotropic spacing, cropped to the liver plus ``crop_mm`` when given.
 
     Raises:
-        InputRefused: CT and label map differ in size, or hold no liver.
+        InputRefused: CT and label map lie on different grids, or the label holds no liver.
     """
-    hu, geometry = _canonical(files.ct)
-    label, _ = _canonical(files.label)
-    if hu.shape != label.shape:
-        raise InputRefused(f"{files.case}: CT {hu.shape} and label {label.shape} differ in size")
-    known = Known()
-    vessels = _vessels(files, hu.shape)
+    hu, geometry = _canonical(scan.ct)
+    label, grid = _canonical(scan.label)
+    if not grid.matches(geometry, _SAME_GRID_MM):
+        raise InputRefused(f"{scan.case}: CT and label lie on different grids; run scripts/check_data.py")
+    label = standard_label(label, scan)
+    kinds = "none"
+    vessels = _vessels(scan, geometry)
     if vessels is not None:
-        label = np.ascontiguousarray(label)
         inside = (label == Code.LIVER) & (vessels > 0)
         label[inside] = vessels[inside] + (Code.PORTAL_VEIN - 1)
-        known = Known(vessels="vessels" if (vessels == 3).any() else "kinds")
-    _write(files.case, hu, label, geometry.spacing_kji, spacing, folder, crop_mm, known)
+        kinds = "vessels" if (vessels == 3).any() else "kinds"
+    known = Known(lesions=not scan.liver_only, vessels=kinds)
+    _write(scan.case, hu, label, geometry.spacing_kji, spacing, folder, crop_mm, known)
 
 
 def cache_phantom(seed: int, folder: Path) -> None:

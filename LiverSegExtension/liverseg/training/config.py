@@ -14,18 +14,16 @@ class DataConfig:
 
     Attributes:
         cache: folder of cached cases for this task (``scripts/prepare_data.py`` writes it).
-        folds: number of folds by person; 0 to train on all cases.
-        fold: the fold that is held out.
-        seed: of the folds.
+        splits: file of ``scripts/split_data.py``; empty to train on all cases.
+        part: the part of it that is held out: a fold's number, or "val" or "test".
         exclude: further cases whose persons are left out.
         validate: held-out cases scored by their loss while training; 0 for none.
         workers: processes that draw samples.
     """
 
     cache: str = "???"
-    folds: int = 0
-    fold: int = 0
-    seed: int = 0
+    splits: str = ""
+    part: str = "0"
     exclude: list[str] = field(default_factory=list)
     validate: int = 0
     workers: int = 1
@@ -151,10 +149,6 @@ def check_config(config: RunConfig) -> None:
         raise UsageError(f"task.kernels has {len(task.kernels)} entries for {len(task.filters)} levels")
     if not 0 <= task.deep_supervision <= len(task.filters) - 2:
         raise UsageError(f"task.deep_supervision must lie in 0..{len(task.filters) - 2}")
-    if data.folds and not 0 <= data.fold < data.folds:
-        raise UsageError(
-            f"data.fold is {data.fold}; with data.folds={data.folds} it may be 0..{data.folds - 1}"
-        )
     for name in ("steps", "batch", "accumulate", "steps_an_epoch"):
         if getattr(config.trainer, name) < 1:
             raise UsageError(f"trainer.{name} must be at least 1")

@@ -20,6 +20,8 @@ from liverseg.training.persons import person_of
 
 # A case whose labels are another program's output, not a reader's.
 _NOT_A_READERS = frozenset({"totalseg_example"})
+# Healthy donors: their liver labels say that there are no lesions.
+_HEALTHY = "chaos_"
 VERSIONS = ("whole", "3mm", "roi")
 # Names under which data sets list the lesions of the liver.
 _LESION_NAMES = ("lesion", "tumor", "tumour", "cancer")
@@ -105,7 +107,7 @@ def _project_scan(root: Path, folder: Path, suffix: str) -> LabeledScan | None:
     if not ct.is_file():
         return None
     label, liver = folder / f"liver_lesion{suffix}.nii.gz", folder / f"liver{suffix}.nii.gz"
-    liver_only = liver.is_file() and not label.is_file()
+    only_liver = liver.is_file() and not label.is_file()
     readings = [folder / f"couinaud{suffix}{reading}.nii.gz" for reading in ("", "_a", "_b")]
     anatomies = (folder / "anatomy.nii.gz", root / "anatomy" / f"{folder.name}.nii.gz")
     vessels = folder / f"vessels{suffix}.nii.gz"
@@ -113,11 +115,11 @@ def _project_scan(root: Path, folder: Path, suffix: str) -> LabeledScan | None:
         case=folder.name,
         person=person_of(folder.name),
         ct=ct,
-        label=liver if liver_only else label,
+        label=liver if only_liver else label,
         couinaud=tuple(path for path in readings if path.is_file()),
         vessels=vessels if vessels.is_file() else None,
         anatomy=next((path for path in anatomies if path.is_file()), None),
-        liver_only=liver_only,
+        liver_only=only_liver and not folder.name.startswith(_HEALTHY),
     )
 
 

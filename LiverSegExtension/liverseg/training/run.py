@@ -17,8 +17,9 @@ from liverseg.errors import UsageError
 from liverseg.training.cache import cached_names, load_cached
 from liverseg.training.config import DataConfig, RunConfig, check_config
 from liverseg.training.lightning_parts import LAST, Average, EpochLog, TaskData, TaskModule
-from liverseg.training.persons import folds, person_of
+from liverseg.training.persons import person_of
 from liverseg.training.sampling import Shares
+from liverseg.training.splits import read_splits
 from liverseg.training.tasks import TASKS, Task, network_description
 
 log = logging.getLogger(__name__)
@@ -29,18 +30,18 @@ SETTINGS = "settings.json"
 def split_cases(names: list[str], data: DataConfig) -> tuple[list[str], list[str]]:
     """Cases to learn from and held-out ones; no person is in both.
 
-    Made-up cases belong to nobody and are always learned from.
+    Persons that the splits file does not name are learned from, and so are made-up cases.
 
     Raises:
         UsageError: nothing is left to learn from, or a case to exclude is not there.
+        InputRefused: the splits file is damaged.
     """
     unknown = sorted({person_of(c) for c in data.exclude} - {person_of(n) for n in names})
     if unknown:
         raise UsageError(f"data.exclude: no case of {', '.join(unknown)} in {data.cache}")
     left_out = {person_of(case) for case in data.exclude}
-    if data.folds:
-        real = [name for name in names if not name.startswith("phantom_")]
-        left_out |= {person_of(case) for case in folds(real, data.folds, data.seed)[data.fold]}
+    if data.splits:
+        left_out |= set(read_splits(Path(data.splits)).part(data.part).persons)
     kept = [name for name in names if person_of(name) not in left_out]
     held = [name for name in names if person_of(name) in left_out]
     if not kept:

@@ -12,7 +12,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,36 @@ def make_shares(
         raise UsageError(f"shares {tuple(shares)}: give two or three numbers above 0, such as 70 15 15")
     wanted = {name: float(s) for name, s in zip(SHARE_NAMES, shares, strict=False)}
     return Splits(SHARES, adapter, seed, _parts(persons, set(lesion_cases), wanted, seed))
+
+
+def with_more_cases(splits: Splits, persons: Mapping[str, str]) -> Splits:
+    """The same parts with further cases: of a person who has a part to that part, others balanced by source.
+
+    Label maps without a CT are added so: whoever is held out with a CT is held out with every map too.
+
+    Args:
+        persons: the person of each further case.
+
+    Raises:
+        UsageError: the parts are no folds.
+    """
+    if splits.kind != K_FOLD:
+        raise UsageError("only folds can be extended; make new shares of all cases")
+    part_of = {person: part.name for part in splits.parts for person in part.persons}
+    new = sorted(set(persons.values()) - set(part_of))
+    shares = {part.name: 1.0 for part in splits.parts}
+    part_of |= _stratified({person: (f"from {_source(person)}",) for person in new}, shares, splits.seed)
+    return replace(
+        splits,
+        parts=tuple(
+            Part(
+                part.name,
+                tuple(sorted(person for person, name in part_of.items() if name == part.name)),
+                tuple(sorted({*part.cases, *(c for c, p in persons.items() if part_of[p] == part.name)})),
+            )
+            for part in splits.parts
+        ),
+    )
 
 
 def _source(person: str) -> str:

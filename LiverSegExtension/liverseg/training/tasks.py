@@ -12,7 +12,15 @@ import torch
 
 from liverseg.shape_input import shape_input
 from liverseg.training import augment
-from liverseg.training.cache import COUINAUD_SPACING, STAGE1_SPACING, STAGE2_SPACING, WINDOW, CachedCase, Code
+from liverseg.training.cache import (
+    COUINAUD_SPACING,
+    STAGE1_SPACING,
+    STAGE2_SPACING,
+    WINDOW,
+    CachedCase,
+    Code,
+    Known,
+)
 from liverseg.training.sampling import CaseDraw, Places, Shares
 
 Groups = tuple[tuple[int, ...], ...]
@@ -120,11 +128,19 @@ class LesionTask(Task):
     classes = ("background", "liver", "lesion", "portal vein", "hepatic vein")
     in_channels = 2
     change = augment.SpatialRange(rotation_deg=15, scale=0.2, stretch=0.1, bend_voxels=1.5)
-    groups_by_vessels: ClassVar[dict[str, Groups]] = {
-        "kinds": ((0,), (1,), (2,), (3,), (4,)),
-        "vessels": ((0,), (1,), (2,), (3, 4, 5)),
-        "none": ((0,), (1, 3, 4), (2,)),
+    _groups: ClassVar[dict[tuple[bool, str], Groups]] = {
+        (True, "kinds"): ((0,), (1,), (2,), (3,), (4,)),
+        (True, "vessels"): ((0,), (1,), (2,), (3, 4, 5)),
+        (True, "none"): ((0,), (1, 3, 4), (2,)),
+        (False, "kinds"): ((0,), (1, 2), (3,), (4,)),
+        (False, "vessels"): ((0,), (1, 2), (3, 4, 5)),
+        (False, "none"): ((0,), (1, 2, 3, 4)),
     }
+
+    @classmethod
+    def groups_of(cls, known: Known) -> Groups:
+        """The classes that labels tell apart."""
+        return cls._groups[known.lesions, known.vessels]
 
     def sample(self, rng: np.random.Generator) -> Sample:
         case = self.draw_case(rng)
@@ -147,7 +163,7 @@ class LesionTask(Task):
             torch.stack([image, rough]),
             target,
             torch.ones_like(target, dtype=torch.bool),
-            self.groups_by_vessels[case.known.vessels],
+            self.groups_of(case.known),
         )
 
 
