@@ -27,7 +27,8 @@ class LesionRecipe:
         least_cnr: smallest contrast-to-noise ratio: the contrast over the labeled voxels, noise left out
             (``looks.visible_contrast``), over the standard deviation of a single liver voxel around. Fainter
             lesions teach false alarms.
-        least_cnr_small: the same at the smallest radius; up to 8 mm the limit falls to ``least_cnr``, because a small lesion has few voxels to be seen by.
+        least_cnr_small: the same at the smallest radius; up to 8 mm the limit falls to ``least_cnr``,
+            because a small lesion has few voxels to be seen by.
         least_contrast_hu: smallest contrast, for scans with little noise.
         hypo_hu, hyper_hu: range of the contrast's size of dark and bright lesions.
         cyst_hu: range of a cyst's own HU (water).
