@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synth_patches import SPACING, made_patch, with_lesion
 
 from liverseg.training.synth.pasted import PasteRecipe, build_library, lesions_of, paste_lesions
+from synth_patches import SPACING, made_patch, with_lesion
 
 CONTRAST = -45.0
 

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from liverseg.training.synth.confounders import KINDS as CONFOUNDERS
 from liverseg.training.synth.confounders import add_confounders
 from liverseg.training.synth.planted import plant, plant_lesions
-from liverseg.training.synth.recipe import KINDS, LesionRecipe
+from liverseg.training.synth.recipe import CONFOUNDERS, KINDS, LesionRecipe
 from synth_patches import LIVER_HU, NOISE_HU, SPACING, made_patch, with_lesion
 
 QUIET = LesionRecipe(confounder_share=0.0)
@@ -204,6 +203,22 @@ def test_confounders_are_never_labeled_lesion_and_change_the_picture():
         if names:
             assert np.abs(image - hu).max() > 10
     assert seen == set(CONFOUNDERS)
+
+
+def test_labels_that_tell_vessels_apart_keep_their_codes_outside_of_lesions():
+    hu, label = made_patch()
+    label[20:44, 40:44, 30:70] = 3
+    label[20:44, 60:64, 30:70] = 4
+    vessel = label > 2
+    covered = 0
+    for seed in range(15):
+        recipe = LesionRecipe(confounder_share=1.0, mass_effect_share=0.0)
+        planted = plant(hu, label, SPACING, np.random.default_rng(seed), recipe)
+        assert not any("vessel" in name for name in planted.confounders)
+        same = planted.label == label
+        assert np.isin(planted.label[vessel & ~same], (0, 2)).all()
+        covered += np.count_nonzero(vessel & (planted.label == 2))
+    assert covered > 0
 
 
 def test_a_patch_with_too_little_liver_stays_as_it_is():

@@ -5,11 +5,15 @@ They are painted into the patch and labeled as what they are: liver or backgroun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from liverseg.training.synth.fields import (
+    LESION,
     average_3,
     box_around,
+    is_liver,
     local_tissue,
     log_uniform,
     offsets_mm,
@@ -17,23 +21,36 @@ from liverseg.training.synth.fields import (
     soft_step,
     split_noise,
 )
+from liverseg.training.synth.recipe import CONFOUNDERS
 from liverseg.training.synth.shapes import lesion_distance, reach_mm
 
 Spacing = tuple[float, float, float]
-KINDS = ("bright vessel", "dark vessel", "fissure", "sac")
-_SHARES = (0.25, 0.3, 0.2, 0.25)
+_SHARES = {"bright vessel": 0.25, "dark vessel": 0.3, "fissure": 0.2, "sac": 0.25}
 FAT_HU = (-110.0, -60.0)
 BILE_HU = (-5.0, 22.0)
 
 
 def add_confounders(
-    hu: np.ndarray, label: np.ndarray, spacing_mm: Spacing, rng: np.random.Generator, count: int
+    hu: np.ndarray,
+    label: np.ndarray,
+    spacing_mm: Spacing,
+    rng: np.random.Generator,
+    count: int,
+    kinds: Sequence[str] = CONFOUNDERS,
 ) -> tuple[str, ...]:
-    """Paint up to ``count`` of them in place (``hu`` float32, ``label`` uint8); the names of those done."""
+    """Paint up to ``count`` of them in place (``hu`` float32, ``label`` uint8); the names of those done.
+
+    Where the label tells vessels apart (codes above 2) none are painted: it would have to name their kind.
+    """
+    if (label > LESION).any():
+        kinds = [kind for kind in kinds if "vessel" not in kind]
+    if not kinds:
+        return ()
+    shares = np.array([_SHARES[kind] for kind in kinds])
     painters = {"bright vessel": _vessel, "dark vessel": _vessel, "fissure": _fissure, "sac": _sac}
     done = []
     for _ in range(count):
-        kind = str(rng.choice(KINDS, p=_SHARES))
+        kind = str(rng.choice(kinds, p=shares / shares.sum()))
         if painters[kind](hu, label, spacing_mm, rng, kind):
             done.append(kind)
     return tuple(done)
@@ -42,7 +59,7 @@ def add_confounders(
 def _liver_place(label: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
     for _ in range(30):
         place = rng.integers(0, label.shape)
-        if label[tuple(place)] == 1:
+        if is_liver(label[tuple(place)]):
             return place
     return None
 
@@ -139,7 +156,7 @@ def _fissure(
     box = box_around(rim, (depth + 4) / spacing, label.shape)
     if (label[box] == 2).any():
         return False
-    inward = _towards_liver(label[box] == 1, rim, box, spacing)
+    inward = _towards_liver(is_liver(label[box]), rim, box, spacing)
     if inward is None:
         return False
     across = np.cross(inward, rng.standard_normal(3))
@@ -156,14 +173,14 @@ def _fissure(
     width = log_uniform(rng, 0.9, 3.5) * np.sqrt(np.clip(leaf, 0, 1))
     distance = (np.abs(aside) - width + 6 * np.clip(-leaf, 0, 1)).astype(np.float32)
     fat = float(rng.uniform(*FAT_HU))
-    share = soft_step(distance, 2.0) * np.minimum(1.5 * average_3(label[box] == 1), 1)
+    share = soft_step(distance, 2.0) * np.minimum(1.5 * average_3(is_liver(label[box])), 1)
     tissue = local_tissue(hu[box], label[box] == 1)
     if tissue is None:
         return False
     anatomy, noise = split_noise(hu[box], tissue.sd)
     hu[box] = anatomy + share * (np.float32(fat) - anatomy) + noise
     part = label[box]
-    part[(share > 0.5) & (part == 1)] = 0
+    part[(share > 0.5) & is_liver(part)] = 0
     return bool((share > 0.3).any())
 
 
@@ -188,7 +205,7 @@ def _sac(hu: np.ndarray, label: np.ndarray, spacing_mm: Spacing, rng: np.random.
     spacing = np.array(spacing_mm)
     radius = log_uniform(rng, 7, 20)
     near = box_around(rim, 8 / spacing, label.shape)
-    inward = _towards_liver(label[near] == 1, rim, near, spacing)
+    inward = _towards_liver(is_liver(label[near]), rim, near, spacing)
     if inward is None:
         return False
     # Most of it hangs outside; the rest dents the liver.
@@ -201,7 +218,11 @@ def _sac(hu: np.ndarray, label: np.ndarray, spacing_mm: Spacing, rng: np.random.
     outside = hu[box][inside & (label[box] == 0)]
     soft = (outside > -140) & (outside < 140)
     # Lung, ribs and spine leave no room for it.
-    if len(outside) < 50 or soft.mean() < 0.98 or np.count_nonzero(inside & (label[box] == 1)) > len(outside):
+    if (
+        len(outside) < 50
+        or soft.mean() < 0.98
+        or np.count_nonzero(inside & is_liver(label[box])) > len(outside)
+    ):
         return False
     tissue = local_tissue(hu[box], label[box] == 1)
     if tissue is None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from scipy.spatial.transform import Rotation
 
 Box = tuple[slice, slice, slice]
+LIVER, LESION = 1, 2
 # Noise beyond so many standard deviations is an edge or a vessel and belongs to the anatomy.
 NOISE_LIMIT = 2.2
 # Scales the median absolute deviation to the standard deviation of a normal distribution.
@@ -43,6 +44,11 @@ def local_tissue(hu: np.ndarray, liver: np.ndarray, fallback_sd: float = 10.0) -
     sd = MAD_TO_SD * float(np.median(np.abs(values - mean)))
     # A constant patch (a phantom without noise) still needs a scale.
     return Tissue(mean, sd if sd > 0.5 else fallback_sd)
+
+
+def is_liver(label: np.ndarray) -> np.ndarray:
+    """Where a label shows liver without lesion: every code but 0 and 2; codes above 2 are its vessels."""
+    return (label > 0) & (label != LESION)
 
 
 def box_around(center: np.ndarray, reach_voxels: np.ndarray, shape: Sequence[int]) -> Box:

@@ -18,16 +18,19 @@ from scipy.spatial.transform import Rotation
 
 from liverseg.training.persons import person_of
 from liverseg.training.synth.fields import (
+    LESION,
+    LIVER,
     Box,
     average_3,
     box_around,
+    is_liver,
     local_tissue,
     log_uniform,
     soft_step,
     split_noise,
 )
 from liverseg.training.synth.looks import needed_contrast
-from liverseg.training.synth.planted import LESION, LIVER, Planted, PlantedLesion, Spacing
+from liverseg.training.synth.planted import Planted, PlantedLesion, Spacing
 from liverseg.training.synth.recipe import LesionRecipe
 
 # What comes along around a lesion, and over what width it fades into the new place.
@@ -158,7 +161,7 @@ def lesions_of(
         box = box_around(middle, half + _MARGIN_MM / spacing, label.shape)
         own = parts[box] == number
         distance = _signed_distance(own, spacing_mm)
-        known = own | (average_3(label[box] == LIVER) > 0.6)
+        known = own | (average_3(is_liver(label[box])) > 0.6)
         points = np.argwhere(own)
         points = points[:: max(1, len(points) // _POINTS)] - (np.array(own.shape) - 1) / 2
         contrast = np.where(known, hu[box].astype(np.float32) - np.float32(tissue.mean), np.float32(0))
@@ -201,7 +204,7 @@ def paste_lesions(
         raise ValueError(f"hu {hu.shape} and label {label.shape} must be 3D arrays of one size")
     hu, label = hu.astype(np.float32), label.astype(np.uint8)
     pasted = []
-    if (label == LIVER).any():
+    if is_liver(label).any():
         for _ in range(int(rng.integers(1, recipe.most_lesions + 1))):
             lesion = _paste_one(hu, label, spacing_mm, rng, library, recipe)
             if lesion is not None:
@@ -226,17 +229,17 @@ def _paste_one(
     extent = np.abs(turn) @ (np.array(lesion.contrast.shape) * lesion.spacing_mm) / 2 * scale
     for _ in range(_TRIES):
         center = rng.integers(0, label.shape)
-        if label[tuple(center)] != LIVER:
+        if not is_liver(label[tuple(center)]):
             continue
         places = np.round(center + points).astype(int)
         places = places[((places >= 0) & (places < label.shape)).all(axis=1)]
         there = label[tuple(places.T)]
-        if (there == LIVER).mean() < recipe.least_inside or (there == LESION).any():
+        if is_liver(there).mean() < recipe.least_inside or (there == LESION).any():
             continue
         box = box_around(center, extent / spacing, label.shape)
         distance, contrast = _moved(lesion, box, center, spacing, turn, scale)
         inside = distance < 0
-        kept = inside & (label[box] == LIVER)
+        kept = inside & is_liver(label[box])
         voxels = int(np.count_nonzero(kept))
         if voxels < max(4, recipe.least_inside * np.count_nonzero(inside)):
             continue
@@ -287,7 +290,7 @@ def _blend(
     tissue = local_tissue(hu[around], label[around] == LIVER)
     if tissue is None:
         return None
-    inside = (distance < 0) & (label[box] == LIVER)
+    inside = (distance < 0) & is_liver(label[box])
     mean = float(contrast[inside].mean())
     needed = needed_contrast(tissue, radius_mm, recipe.visible)
     seen = float(np.sqrt(np.mean(contrast[inside] ** 2))) if abs(mean) < needed else abs(mean)
@@ -320,5 +323,3 @@ def _blend(
     label[box][inside] = LESION
     place = (int(center[0]), int(center[1]), int(center[2]))
     return PlantedLesion("pasted", place, radius_mm, seen * factor, tissue.sd, int(np.count_nonzero(inside)))
-
-

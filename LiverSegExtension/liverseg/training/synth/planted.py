@@ -14,10 +14,13 @@ import numpy as np
 
 from liverseg.training.synth.confounders import add_confounders
 from liverseg.training.synth.fields import (
+    LESION,
+    LIVER,
     Box,
     Tissue,
     average_3,
     box_around,
+    is_liver,
     local_tissue,
     log_uniform,
     offsets_mm,
@@ -35,7 +38,6 @@ from liverseg.training.synth.recipe import LesionRecipe
 from liverseg.training.synth.shapes import lesion_distance, push_aside, reach_mm
 
 Spacing = tuple[float, float, float]
-LIVER, LESION = 1, 2
 # Places tried for one lesion, and after how many failures it shrinks.
 _TRIES, _SHRINK_EVERY = 60, 12
 # The liver around a lesion, for its mean and noise: wide enough that a vessel beside it does not rule.
@@ -100,7 +102,8 @@ def plant(
 
     Args:
         hu: (z, y, x) Hounsfield units in canonical (S, P, L) order, perhaps clipped to a window.
-        label: (z, y, x) uint8: 0 background, 1 liver, 2 lesion. Lesions that are there stay as they are.
+        label: (z, y, x) uint8: 0 background, 1 liver, 2 lesion, above 2 vessels of the liver. Lesions that
+            are there stay as they are.
         spacing_mm: voxel size (z, y, x).
         recipe: what to plant.
 
@@ -115,12 +118,12 @@ def plant(
         raise ValueError(f"hu {hu.shape} and label {label.shape} must be 3D arrays of one size")
     hu, label = hu.astype(np.float32), label.astype(np.uint8)
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    if np.count_nonzero(label == LIVER) * voxel_ml < recipe.least_liver_ml:
+    if np.count_nonzero(is_liver(label)) * voxel_ml < recipe.least_liver_ml:
         return Planted(hu, label, (), ())
     confounders: tuple[str, ...] = ()
     if rng.random() < recipe.confounder_share:
         number = int(rng.integers(1, recipe.most_confounders + 1))
-        confounders = add_confounders(hu, label, spacing_mm, rng, number)
+        confounders = add_confounders(hu, label, spacing_mm, rng, number, recipe.confounder_kinds)
     lesions = []
     count = min(1 + int(rng.poisson(recipe.more_lesions)), recipe.most_lesions)
     for number in range(count):
@@ -147,7 +150,7 @@ def _plant_one(
         if attempt and attempt % _SHRINK_EVERY == 0:
             radius_mm = max(recipe.radius_mm[0], 0.6 * radius_mm)
         center = rng.integers(0, label.shape)
-        if label[tuple(center)] != LIVER or not _fits(
+        if not is_liver(label[tuple(center)]) or not _fits(
             label, center, radius_mm / spacing, recipe.least_inside
         ):
             continue
@@ -166,7 +169,7 @@ def _plant_one(
         inside = distance < 0
         if (label[box][distance < recipe.gap_mm] == LESION).any():
             continue
-        kept = np.count_nonzero(inside & (label[box] == LIVER))
+        kept = np.count_nonzero(inside & is_liver(label[box]))
         if kept < max(4, recipe.least_inside * np.count_nonzero(inside)):
             continue
         return _paint(hu, label, box, center, distance, kind, radius_mm, tissue, spacing_mm, rng, recipe)
@@ -182,7 +185,7 @@ def _fits(label: np.ndarray, center: np.ndarray, reach: np.ndarray, least_inside
             place[axis] += round(part * reach[axis])
             total += 1
             if ((place >= 0) & (place < label.shape)).all():
-                hits += int(label[tuple(place)] == LIVER)
+                hits += int(is_liver(label[tuple(place)]))
             else:
                 hits += 1
     return hits >= least_inside * total
@@ -210,11 +213,11 @@ def _paint(
     if pushes:
         offsets = offsets_mm(box, center, spacing_mm)
         anatomy, known = push_aside(anatomy, known, offsets, distance, push, radius_mm, spacing_mm)
-    inside = (distance < 0) & (known == LIVER)
+    inside = (distance < 0) & is_liver(known)
     voxels = int(np.count_nonzero(inside))
     if voxels < 4:
         return None
-    liver = average_3(known == LIVER)
+    liver = average_3(is_liver(known))
     share = soft_step(distance, max(look.edge_mm, float(min(spacing_mm)))) * np.minimum(1.5 * liver, 1)
     contrast = contrast_map(look, distance, radius_mm, spacing_mm, rng)
     reached = visible_contrast(kind, share[inside] * contrast[inside])

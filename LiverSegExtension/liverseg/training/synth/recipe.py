@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 KINDS = ("hypo", "hyper", "cyst", "ring", "iso")
+CONFOUNDERS = ("bright vessel", "dark vessel", "fissure", "sac")
 
 
 def _kind_shares() -> dict[str, float]:
@@ -42,6 +43,7 @@ class LesionRecipe:
         gap_mm: distance that is kept to other lesions.
         confounder_share: how many patches get things that look like lesions and are none.
         most_confounders: no more in one patch.
+        confounder_kinds: which of ``CONFOUNDERS``; vessels are left out where a label tells vessels apart.
         least_liver_ml: patches with less liver stay as they are.
     """
 
@@ -66,11 +68,14 @@ class LesionRecipe:
     gap_mm: float = 2.0
     confounder_share: float = 0.4
     most_confounders: int = 3
+    confounder_kinds: tuple[str, ...] = CONFOUNDERS
     least_liver_ml: float = 4.0
 
     def __post_init__(self) -> None:
         unknown = set(self.kind_shares) - set(KINDS)
         if unknown or not sum(self.kind_shares.values()) > 0:
             raise ValueError(f"kind_shares must give shares to {', '.join(KINDS)}; got {self.kind_shares}")
+        if not set(self.confounder_kinds) <= set(CONFOUNDERS):
+            raise ValueError(f"confounder_kinds are {', '.join(CONFOUNDERS)}; got {self.confounder_kinds}")
         if not 0 < self.radius_mm[0] <= self.radius_mm[1]:
             raise ValueError(f"radius_mm must rise and be above 0; got {self.radius_mm}")

@@ -18,10 +18,11 @@ from liverseg.geometry import bounding_box
 from liverseg.resample import grid_for_spacing, resize_mask
 
 Spacing = tuple[float, float, float]
-# The masks' outlines are registered on this grid; 4 mm follows a liver's shape and takes seconds.
-_REGISTRATION_MM = 4.0
 # Distance maps are cut here, so that what lies far from the outline does not rule.
 _FAR_MM = 40.0
+# The demons see a narrower band: deep inside the liver, distances would pull tissue along that the outline
+# says nothing about.
+_BAND_MM = 14.0
 _OUTSIDE_HU = -1024.0
 
 
@@ -38,14 +39,19 @@ class WarpLimits:
         volume_factor: smallest and largest local change of volume (Jacobian determinant) inside the liver, at
             the 1st and 99th percentile.
         size_factor: smallest and largest ratio of the two livers' volumes.
-        smoothing_voxels: of the demons' field, on the 4 mm grid.
+        turn_deg: largest rotation in the affine map; more turns the body and not the liver.
+        registration_mm: grid on which the outlines are registered; 4 mm follows a liver's shape and takes
+            about ten seconds of one core.
+        smoothing_voxels: of the demons' field, on that grid.
         iterations: of the demons.
         margin_mm: what is kept around the warped liver.
     """
 
     least_dice: float = 0.93
-    volume_factor: tuple[float, float] = (0.25, 4.0)
-    size_factor: tuple[float, float] = (0.45, 2.2)
+    volume_factor: tuple[float, float] = (0.35, 2.8)
+    size_factor: tuple[float, float] = (0.5, 2.0)
+    turn_deg: float = 20.0
+    registration_mm: float = 4.0
     smoothing_voxels: float = 2.0
     iterations: int = 60
     margin_mm: float = 30.0
@@ -89,8 +95,8 @@ def warp_to_shape(
     """
     limits = limits or WarpLimits()
     _check_sizes(label, spacing_mm, shape, shape_spacing_mm, limits)
-    moving = _distance_map(label > 0, spacing_mm)
-    fixed = _distance_map(shape, shape_spacing_mm)
+    moving = _distance_map(label > 0, spacing_mm, limits.registration_mm)
+    fixed = _distance_map(shape, shape_spacing_mm, limits.registration_mm)
     field = _register(fixed, moving, limits)
     return _apply(hu, label, spacing_mm, shape, shape_spacing_mm, field, limits)
 
@@ -119,14 +125,14 @@ def _image(array: np.ndarray, spacing_mm: Spacing, low: np.ndarray | None = None
     return image
 
 
-def _distance_map(mask: np.ndarray, spacing_mm: Spacing) -> sitk.Image:
+def _distance_map(mask: np.ndarray, spacing_mm: Spacing, grid_mm: float) -> sitk.Image:
     """Signed distance (mm, negative inside, cut at ``_FAR_MM``) on the registration grid, around the mask."""
     pad = [int(np.ceil((_FAR_MM + 10) / s)) for s in spacing_mm]
     box = bounding_box(mask)
     assert box is not None
     part = np.pad(mask[box], [(p, p) for p in pad])
     low = np.array([s.start - p for s, p in zip(box, pad, strict=True)])
-    coarse = grid_for_spacing(part.shape, spacing_mm, [_REGISTRATION_MM] * 3)
+    coarse = grid_for_spacing(part.shape, spacing_mm, [grid_mm] * 3)
     step = [n * s / c for n, s, c in zip(part.shape, spacing_mm, coarse, strict=True)]
     small = resize_mask(part, coarse)
     inside, outside = (edt.edt(m, anisotropy=step, black_border=False) for m in (small, ~small))
@@ -146,6 +152,8 @@ def _register(fixed: sitk.Image, moving: sitk.Image, limits: WarpLimits) -> sitk
     start.SetCenter(_middle(fixed))
     start.SetTranslation([m - f for m, f in zip(_middle(moving), _middle(fixed), strict=True)])
     method = sitk.ImageRegistrationMethod()
+    # One thread: sums of several come in any order, and the same pair must give the same field.
+    method.SetNumberOfThreads(1)
     method.SetMetricAsMeanSquares()
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
@@ -156,12 +164,19 @@ def _register(fixed: sitk.Image, moving: sitk.Image, limits: WarpLimits) -> sitk
     method.SetSmoothingSigmasPerLevel([1, 0])
     method.SetInitialTransform(start, inPlace=True)
     method.Execute(fixed, moving)
+    turned = _turn_deg(np.array(start.GetMatrix()).reshape(3, 3))
+    if turned > limits.turn_deg:
+        raise WarpRefused(
+            f"the body would be turned by {turned:.0f} degrees (allowed {limits.turn_deg:g}); choose another pair"
+        )
     roughly = sitk.Resample(moving, fixed, start, sitk.sitkLinear, _FAR_MM)
     demons = sitk.DiffeomorphicDemonsRegistrationFilter()
+    demons.SetNumberOfThreads(1)
     demons.SetNumberOfIterations(limits.iterations)
     demons.SetSmoothDisplacementField(True)
     demons.SetStandardDeviations(limits.smoothing_voxels)
-    residual = sitk.Cast(demons.Execute(fixed, roughly), sitk.sitkVectorFloat64)
+    bands = [sitk.Clamp(each, sitk.sitkFloat32, -_BAND_MM, _BAND_MM) for each in (fixed, roughly)]
+    residual = sitk.Cast(demons.Execute(*bands), sitk.sitkVectorFloat64)
     # A point of the wanted shape goes through the demons' field first, then through the affine map.
     both = sitk.CompositeTransform([start, sitk.DisplacementFieldTransform(residual)])
     return sitk.TransformToDisplacementField(
@@ -172,6 +187,12 @@ def _register(fixed: sitk.Image, moving: sitk.Image, limits: WarpLimits) -> sitk
         fixed.GetSpacing(),
         fixed.GetDirection(),
     )
+
+
+def _turn_deg(matrix: np.ndarray) -> float:
+    """The angle of the rotation nearest to an affine matrix (polar decomposition)."""
+    left, _, right = np.linalg.svd(matrix)
+    return float(np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))
 
 
 def _middle(distance: sitk.Image) -> list[float]:
@@ -220,7 +241,9 @@ def _apply(
         _image(hu.astype(np.float32), spacing_mm), grid, transform, sitk.sitkLinear, outside, sitk.sitkFloat32
     )
     new_label = sitk.GetArrayFromImage(
-        sitk.Resample(_image(label.astype(np.uint8), spacing_mm), grid, transform, sitk.sitkNearestNeighbor, 0)
+        sitk.Resample(
+            _image(label.astype(np.uint8), spacing_mm), grid, transform, sitk.sitkNearestNeighbor, 0
+        )
     )
     wanted = sitk.GetArrayFromImage(
         sitk.Resample(
@@ -244,7 +267,9 @@ def _apply(
 def _extended(field: sitk.Image, grid: sitk.Image) -> sitk.Image:
     """The field on the points of a grid (at the field's spacing), its border continued outwards."""
     step = field.GetSpacing()
-    size = [int(np.ceil(n * g / s)) + 3 for n, g, s in zip(grid.GetSize(), grid.GetSpacing(), step, strict=True)]
+    size = [
+        int(np.ceil(n * g / s)) + 3 for n, g, s in zip(grid.GetSize(), grid.GetSpacing(), step, strict=True)
+    ]
     origin = [o - s for o, s in zip(grid.GetOrigin(), step, strict=True)]
     array = sitk.GetArrayFromImage(field)
     index = []
