@@ -1,4 +1,4 @@
-"""Warped scans: the liver takes the other shape, volumes follow the map, and implausible pairs are refused."""
+"""Warped scans: the liver takes the other shape, volumes follow, implausible pairs are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPE = (46, 62, 62)
 def made_scan(
     stretch: tuple[float, float, float] = (1, 1, 1), bend: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A liver of two joined ellipsoids in fat with one lesion, stretched by known factors about the middle."""
+    """A liver of two joined ellipsoids in fat with one lesion, stretched by known factors."""
     z, y, x = ((np.indices(SHAPE)[a] - (SHAPE[a] - 1) / 2) * SPACING[a] / stretch[a] for a in range(3))
     y = y + bend * np.sin(x / 30)
     right = (z / 62) ** 2 + (y / 55) ** 2 + ((x + 10) / 50) ** 2 < 1

@@ -116,12 +116,10 @@ def _check_sizes(
         )
 
 
-def _image(array: np.ndarray, spacing_mm: Spacing, low: np.ndarray | None = None) -> sitk.Image:
-    """An image whose axes are the array's (x, y, z of ITK are array axes 2, 1, 0), origin at voxel ``low``."""
+def _image(array: np.ndarray, spacing_mm: Spacing) -> sitk.Image:
+    """An image whose axes are the array's (x, y, z of ITK are array axes 2, 1, 0)."""
     image = sitk.GetImageFromArray(array)
     image.SetSpacing([float(s) for s in reversed(spacing_mm)])
-    if low is not None:
-        image.SetOrigin([float(a * s) for a, s in zip(low[::-1], reversed(spacing_mm), strict=True)])
     return image
 
 
@@ -167,7 +165,8 @@ def _register(fixed: sitk.Image, moving: sitk.Image, limits: WarpLimits) -> sitk
     turned = _turn_deg(np.array(start.GetMatrix()).reshape(3, 3))
     if turned > limits.turn_deg:
         raise WarpRefused(
-            f"the body would be turned by {turned:.0f} degrees (allowed {limits.turn_deg:g}); choose another pair"
+            f"the body would be turned by {turned:.0f} degrees (allowed {limits.turn_deg:g}); "
+            "choose another pair"
         )
     roughly = sitk.Resample(moving, fixed, start, sitk.sitkLinear, _FAR_MM)
     demons = sitk.DiffeomorphicDemonsRegistrationFilter()
