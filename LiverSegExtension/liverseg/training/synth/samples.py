@@ -1,0 +1,91 @@
+"""Training samples with a mask of where errors count, and their files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from liverseg.errors import InputRefused
+from liverseg.geometry import bounding_box
+from liverseg.intensity import normalize_hu
+from liverseg.resample import grid_for_spacing, resize, resize_labels, resize_mask
+from liverseg.training.cache import WINDOW
+from liverseg.writers.atomic import make_folder, written_whole
+
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSample:
+    """One scan or slice for training; all arrays (z, y, x) in canonical (S, P, L) order.
+
+    Attributes:
+        case: its name; :func:`liverseg.training.persons.person_of` tells the person from it.
+        image: uint8, the cache's HU window scaled to 0..255.
+        label: uint8, 0 background, 1 liver, 2 lesion.
+        counted: bool, where errors count.
+    """
+
+    case: str
+    image: np.ndarray
+    label: np.ndarray
+    counted: np.ndarray
+
+
+def make_sample(
+    case: str,
+    hu: np.ndarray,
+    label: np.ndarray,
+    counted: np.ndarray,
+    spacing_mm: Spacing,
+    target_mm: float,
+    crop_mm: float | None = None,
+) -> TrainingSample:
+    """Bring arrays of one grid (z, y, x) onto an isotropic one, cropped to the liver plus ``crop_mm``.
+
+    Raises:
+        InputRefused: cropping was asked for and the label holds no liver.
+    """
+    if crop_mm is not None:
+        margin = [int(np.ceil(crop_mm / s)) for s in spacing_mm]
+        box = bounding_box(label > 0, (margin[0], margin[1], margin[2]))
+        if box is None:
+            raise InputRefused(f"{case}: the label holds no liver; leave the scan out")
+        hu, label, counted = hu[box], label[box], counted[box]
+    shape = grid_for_spacing(hu.shape, spacing_mm, [target_mm] * 3)
+    gray = resize(torch.from_numpy(normalize_hu(np.ascontiguousarray(hu), WINDOW)), shape).numpy()
+    return TrainingSample(
+        case=case,
+        image=np.round(gray * 255).astype(np.uint8),
+        label=resize_labels(np.ascontiguousarray(label), shape).astype(np.uint8),
+        counted=resize_mask(np.ascontiguousarray(counted), shape),
+    )
+
+
+def write_sample(sample: TrainingSample, folder: Path) -> Path:
+    """Write ``<case>.npz`` with image, label and counted, whole or not at all; returns its path.
+
+    Raises:
+        UsageError: the folder cannot be made or written to.
+    """
+    make_folder(folder)
+    path = folder / f"{sample.case}.npz"
+    with written_whole(path) as temporary:
+        np.savez_compressed(temporary, image=sample.image, label=sample.label, counted=sample.counted)
+    return path
+
+
+def read_sample(path: Path) -> TrainingSample:
+    """Read what :func:`write_sample` wrote.
+
+    Raises:
+        InputRefused: missing, or no sample.
+    """
+    try:
+        with np.load(path) as arrays:
+            return TrainingSample(path.stem, arrays["image"], arrays["label"], arrays["counted"])
+    except (OSError, KeyError, ValueError) as error:
+        raise InputRefused(f"{path} is no training sample ({error}); make it again") from error
