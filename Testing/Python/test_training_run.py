@@ -20,7 +20,7 @@ from liverseg.training.cache import Known, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.export import export_bundle
 from liverseg.training.persons import person_of
-from liverseg.training.run import SETTINGS, split_cases, train
+from liverseg.training.run import SETTINGS, further_cases, split_cases, train
 from liverseg.training.splits import make_folds, write_splits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,3 +168,16 @@ def test_the_training_script_tells_a_wrong_setting_without_a_traceback(override,
     assert "Traceback" not in done.stderr
     assert override.split("=")[0].split(".")[-1] in done.stderr or override.split("=")[1] in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_further_cases_of_held_out_persons_never_teach(cache, tmp_path):
+    folder = tmp_path / "pseudo"
+    label = np.ones((20, 24, 24), dtype=np.uint8)
+    for case in ("crlm_1004", "lits_007", "ircad_02"):
+        write_cached(folder, case, label, 100 * label, Known(), label > 0)
+    data = DataConfig(cache=str(cache), further=[str(folder)], exclude=["ircad_02"])
+    assert {c.case for c in further_cases(data, held=["lits_006"]).values()} == {"crlm_1004"}
+    settings = config(cache, tmp_path / "run", steps=1)
+    settings.data.further, settings.data.further_share = [str(folder)], 1.0
+    train(settings)
+    assert state(tmp_path / "run")["global_step"] == 1

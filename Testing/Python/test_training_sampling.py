@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,3 +120,29 @@ def test_a_cached_case_comes_back_as_it_was_and_half_written_ones_are_not_listed
     assert case.known == Known(vessels="kinds")
     assert case.image is None
     assert np.array_equal(case.label.numpy(), label)
+
+
+def test_further_cases_are_drawn_by_their_share_and_count_only_where_they_can_be_trusted():
+    label = label_with_two_lesions()
+    counted = torch.zeros(label.shape, dtype=torch.bool)
+    counted[16:24] = True
+    teacher = replace(cached("crlm_1004", label), counted=counted)
+    cases = {"a": cached("a", np.minimum(label, 1)), "crlm_1004": teacher}
+    task = LesionTask(cases, Shares(0, 1, 0), 0.0, (32, 32, 32), further=("crlm_1004",), further_share=0.4)
+    samples = [task.sample(np.random.default_rng(n)) for n in range(60)]
+    partly = [sample for sample in samples if not sample.counted.all()]
+    assert len(partly) / 60 == pytest.approx(0.4, abs=0.15)
+    shares = [float(sample.counted.float().mean()) for sample in partly]
+    assert max(shares) < 0.6
+    assert np.mean(shares) > 0.1
+
+
+def test_planted_lesions_come_into_livers_that_have_none():
+    label = np.zeros((64, 64, 64), dtype=np.uint8)
+    label[8:56, 8:56, 8:56] = Code.LIVER
+    image = np.clip(np.random.default_rng(5).normal(166, 6, label.shape), 0, 255).astype(np.uint8)
+    healthy = CachedCase("a", torch.from_numpy(label), torch.from_numpy(image), Known())
+    for share, expected in ((0.0, 0), (1.0, 8)):
+        task = LesionTask({"a": healthy}, Shares(0, 1, 0), 0.0, (48, 48, 48), planted_share=share)
+        targets = [task.sample(np.random.default_rng(n)).target for n in range(8)]
+        assert sum(bool((target == Code.LESION).any()) for target in targets) == expected

@@ -2,6 +2,7 @@
 
 A cache folder holds one folder a case: ``label.npy`` (uint8) and, where there is a CT, ``image.npy`` (uint8,
 the HU window scaled to 0..255), both in canonical (S, P, L) order, and ``case.json`` with what is known.
+Cases whose labels are not to be trusted everywhere also have ``counted.npy`` (bool).
 Labels of stage 1 and stage 2 are those of :class:`Code`; a Couinaud map has the segments 1..8.
 """
 
@@ -65,12 +66,17 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class CachedCase:
-    """One case: tensors (z, y, x) over memory-mapped files, and what its labels tell apart."""
+    """One case: tensors (z, y, x) over memory-mapped files, and what its labels tell apart.
+
+    Attributes:
+        counted: where the label can be trusted; None for everywhere.
+    """
 
     case: str
     label: torch.Tensor
     image: torch.Tensor | None
     known: Known
+    counted: torch.Tensor | None = None
 
 
 def _canonical(path: Path) -> tuple[np.ndarray, Geometry]:
@@ -187,13 +193,22 @@ def _write(
     log.info("%s: %s voxels of %.1f mm", case, shape, spacing)
 
 
-def write_cached(folder: Path, case: str, label: np.ndarray, image: np.ndarray | None, known: Known) -> None:
-    """Write the arrays (z, y, x; uint8) of one case; its ``case.json`` comes last and makes it whole."""
+def write_cached(
+    folder: Path,
+    case: str,
+    label: np.ndarray,
+    image: np.ndarray | None,
+    known: Known,
+    counted: np.ndarray | None = None,
+) -> None:
+    """Write the arrays (z, y, x) of one case; its ``case.json`` comes last and makes it whole."""
     place = folder / case
     place.mkdir(parents=True, exist_ok=True)
     np.save(place / "label.npy", label)
     if image is not None:
         np.save(place / "image.npy", image)
+    if counted is not None:
+        np.save(place / "counted.npy", counted)
     (place / "case.json").write_text(json.dumps(asdict(known)), encoding="utf-8")
 
 
@@ -225,10 +240,14 @@ def load_cached(folder: Path, case: str) -> CachedCase:
     """One case of a cache folder; its arrays stay on disk until they are read."""
     place = folder / case
     known = Known(**json.loads((place / "case.json").read_text(encoding="utf-8")))
-    image = place / "image.npy"
-    return CachedCase(case, _mapped(place / "label.npy"), _mapped(image) if image.exists() else None, known)
+    label = _mapped(place / "label.npy")
+    if label is None:
+        raise InputRefused(f"{place} lacks its label.npy; run scripts/prepare_data.py again")
+    return CachedCase(case, label, _mapped(place / "image.npy"), known, _mapped(place / "counted.npy"))
 
 
-def _mapped(path: Path) -> torch.Tensor:
+def _mapped(path: Path) -> torch.Tensor | None:
+    if not path.exists():
+        return None
     # Copy-on-write: torch wants a writable array, the file is never changed.
     return torch.from_numpy(np.load(path, mmap_mode="c"))

@@ -17,6 +17,9 @@ class DataConfig:
         splits: file of ``scripts/split_data.py``; empty to train on all cases.
         part: the part of it that is held out: a fold's number, or "val" or "test".
         exclude: further cases whose persons are left out.
+        further: cache folders of cases beside the labeled ones (pseudo-labels, hard negatives), from
+            ``scripts/make_pseudo_labels.py``; those of held-out persons are left out.
+        further_share: how often one of these is drawn.
         validate: held-out cases scored by their loss while training; 0 for none.
         workers: processes that draw samples.
     """
@@ -25,6 +28,8 @@ class DataConfig:
     splits: str = ""
     part: str = "0"
     exclude: list[str] = field(default_factory=list)
+    further: list[str] = field(default_factory=list)
+    further_share: float = 0.2
     validate: int = 0
     workers: int = 1
 
@@ -38,6 +43,7 @@ class TaskConfig:
         patch: (z, y, x) in voxels.
         lesion, liver, anywhere: shares of patches, see ``sampling.Shares``.
         phantom_share: how often a made-up case is drawn.
+        planted: share of stage 2's patches that get made-up lesions.
         filters: of each level of the network.
         kernels: (z, y, x) of each level; empty for 3 x 3 x 3.
         deep_supervision: coarser levels that give an output of their own while training.
@@ -49,6 +55,7 @@ class TaskConfig:
     liver: float = 0.4
     anywhere: float = 0.1
     phantom_share: float = 0.1
+    planted: float = 0.0
     filters: list[int] = field(default_factory=lambda: [16, 32, 64, 128, 192])
     kernels: list[list[int]] = field(default_factory=list)
     deep_supervision: int = 2

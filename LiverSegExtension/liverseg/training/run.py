@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from liverseg.errors import UsageError
-from liverseg.training.cache import cached_names, load_cached
+from liverseg.training.cache import CachedCase, cached_names, load_cached
 from liverseg.training.config import DataConfig, RunConfig, check_config
 from liverseg.training.lightning_parts import LAST, Average, EpochLog, TaskData, TaskModule
 from liverseg.training.persons import person_of
@@ -49,12 +49,37 @@ def split_cases(names: list[str], data: DataConfig) -> tuple[list[str], list[str
     return kept, held
 
 
-def _task(config: RunConfig, names: list[str]) -> Task:
+def further_cases(data: DataConfig, held: list[str]) -> dict[str, CachedCase]:
+    """The cases of ``data.further`` by a name of their own, without those of held-out persons.
+
+    Raises:
+        InputRefused: a folder holds no case.
+    """
+    left_out = {person_of(case) for case in [*held, *data.exclude]}
+    if data.splits:
+        left_out |= set(read_splits(Path(data.splits)).part(data.part).persons)
+    return {
+        f"{name} in {folder}": load_cached(Path(folder), name)
+        for folder in data.further
+        for name in cached_names(Path(folder))
+        if person_of(name) not in left_out
+    }
+
+
+def _task(config: RunConfig, names: list[str], further: dict[str, CachedCase] | None = None) -> Task:
+    """The task over the named cases; without ``further`` (in a validation) it also plants nothing."""
     settings = config.task
     cases = {name: load_cached(Path(config.data.cache), name) for name in names}
     z, y, x = settings.patch
-    shares = Shares(settings.lesion, settings.liver, settings.anywhere)
-    return TASKS[settings.name](cases, shares, settings.phantom_share, (z, y, x))
+    return TASKS[settings.name](
+        cases={**cases, **(further or {})},
+        shares=Shares(settings.lesion, settings.liver, settings.anywhere),
+        phantom_share=settings.phantom_share,
+        patch=(z, y, x),
+        further=tuple(further or ()),
+        further_share=config.data.further_share,
+        planted_share=0.0 if further is None else settings.planted,
+    )
 
 
 def _loggers(config: RunConfig, folder: Path) -> list[Logger]:
@@ -115,7 +140,9 @@ def train(config: RunConfig) -> Path:
         config.trainer.steps,
     )
     validated = bool(config.data.validate and held)
-    data = TaskData(_task(config, kept), _task(config, held) if validated else None, config)
+    further = further_cases(config.data, held)
+    log.info("%d further cases", len(further))
+    data = TaskData(_task(config, kept, further), _task(config, held) if validated else None, config)
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,

@@ -83,10 +83,14 @@ class CaseDraw:
     Attributes:
         names: the training cases; made-up ones begin with ``phantom_``.
         phantom_share: how often a made-up case is drawn, where there are any.
+        further: cases beside the labeled persons' (pseudo-labels, hard negatives).
+        further_share: how often one of these is drawn, where there are any.
     """
 
     names: Sequence[str]
     phantom_share: float
+    further: Sequence[str] = ()
+    further_share: float = 0.0
 
     def __post_init__(self) -> None:
         self._phantoms = sorted(name for name in self.names if name.startswith("phantom_"))
@@ -97,6 +101,8 @@ class CaseDraw:
 
     def draw(self, rng: np.random.Generator) -> str:
         """The name of a case."""
+        if self.further and rng.random() < self.further_share:
+            return self.further[int(rng.integers(len(self.further)))]
         if self._phantoms and (not self._persons or rng.random() < self.phantom_share):
             return self._phantoms[int(rng.integers(len(self._phantoms)))]
         cases = self._cases[self._persons[int(rng.integers(len(self._persons)))]]

@@ -22,6 +22,7 @@ from liverseg.training.cache import (
     Known,
 )
 from liverseg.training.sampling import CaseDraw, Places, Shares
+from liverseg.training.synth.planted import plant_lesions
 
 Groups = tuple[tuple[int, ...], ...]
 Shape = tuple[int, int, int]
@@ -53,12 +54,18 @@ class Task:
         shares: how often a patch is centered on what.
         phantom_share: how often a made-up case is drawn.
         patch: size of a patch in voxels (z, y, x).
+        further: names of cases beside the labeled persons' (pseudo-labels, hard negatives).
+        further_share: how often one of these is drawn.
+        planted_share: how many patches of stage 2 get planted lesions.
     """
 
     cases: Mapping[str, CachedCase]
     shares: Shares
     phantom_share: float
     patch: Shape
+    further: tuple[str, ...] = ()
+    further_share: float = 0.0
+    planted_share: float = 0.0
 
     spacing_mm: ClassVar[float]
     window_hu: ClassVar[tuple[float, float] | None] = WINDOW
@@ -67,7 +74,8 @@ class Task:
     foreground_from: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        self._draw = CaseDraw(list(self.cases), self.phantom_share)
+        own = [name for name in self.cases if name not in self.further]
+        self._draw = CaseDraw(own, self.phantom_share, self.further, self.further_share)
 
     @cached_property
     def _places(self) -> dict[str, Places]:
@@ -144,9 +152,10 @@ class LesionTask(Task):
 
     def sample(self, rng: np.random.Generator) -> Sample:
         case = self.draw_case(rng)
-        image, label = augment.sample_patch(
-            [_image(case), case.label],
-            ["bilinear", "nearest"],
+        trusted = [] if case.counted is None else [case.counted]
+        image, label, *rest = augment.sample_patch(
+            [_image(case), case.label, *trusted],
+            ["bilinear", "nearest", *["nearest" for _ in trusted]],
             self.center(case, rng),
             self.patch,
             rng,
@@ -154,6 +163,9 @@ class LesionTask(Task):
         )
         image = image / 255
         target = label.round().long()
+        counted = rest[0] > 0.5 if rest else torch.ones_like(target, dtype=torch.bool)
+        if case.known.lesions and not rest and rng.random() < self.planted_share:
+            image, target = plant_into(image, target, rng)
         if case.known.vessels != "none" and rng.random() < 0.25:
             kinds = [target == code for code in (Code.PORTAL_VEIN, Code.HEPATIC_VEIN, Code.VESSEL)]
             image = augment.change_vessels(image, kinds, rng)
@@ -162,9 +174,20 @@ class LesionTask(Task):
         return Sample(
             torch.stack([image, rough]),
             target,
-            torch.ones_like(target, dtype=torch.bool),
+            counted,
             self.groups_of(case.known),
         )
+
+
+def plant_into(
+    image: torch.Tensor, target: torch.Tensor, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A patch (values 0..1 of the window) and its label codes with made-up lesions in it."""
+    low, high = WINDOW
+    hu = image.numpy() * (high - low) + low
+    spacing = (STAGE2_SPACING,) * 3
+    hu, label = plant_lesions(hu, target.numpy().astype(np.uint8), spacing, rng)
+    return torch.from_numpy((hu - low) / (high - low)).float().clamp(0, 1), torch.from_numpy(label).long()
 
 
 def imitate_stage1(target: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
