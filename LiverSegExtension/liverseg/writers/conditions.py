@@ -54,7 +54,7 @@ def dicom_warnings(case: Case) -> tuple[str, ...]:
     if is_sheared(case.ct.geometry) or case.ct.slice_positions_mm is not None:
         found.append(
             "The scan's slices lie slanted or unevenly. The DICOM segmentation keeps each where it is; "
-            "programs that stack slices evenly (3D Slicer, dcmqi) may refuse or misplace it."
+            "programs that stack slices evenly and upright (dcmqi, 3D Slicer) may misplace it."
         )
     return tuple(found)
 
