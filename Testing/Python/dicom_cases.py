@@ -81,9 +81,7 @@ def expected_masks(case: Case) -> dict[str, np.ndarray]:
     """The bool mask of every segment that has voxels, by its name."""
     from liverseg.segment_tags import segments_of
 
-    masks = {
-        s.structure.name: getattr(case.masks, s.layer) == s.structure.label for s in segments_of(case)
-    }
+    masks = {s.structure.name: getattr(case.masks, s.layer) == s.structure.label for s in segments_of(case)}
     return {name: mask for name, mask in masks.items() if mask.any()}
 
 

@@ -180,9 +180,12 @@ def test_segments_carry_codes_tracking_ids_and_what_drew_them(case, written) -> 
 
 
 def test_given_masks_are_not_called_automatic(case, tmp_path: Path) -> None:
-    assert hd.seg.segread(
-        write_case(case, tmp_path / "auto", ["dicom_seg"])["dicom_seg"]
-    ).SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
+    assert (
+        hd.seg.segread(write_case(case, tmp_path / "auto", ["dicom_seg"])["dicom_seg"])
+        .SegmentSequence[0]
+        .SegmentAlgorithmType
+        == "AUTOMATIC"
+    )
     given = replace(case, provenance=replace(case.provenance, parameters={"masks": "given"}))
     seg = hd.seg.segread(write_case(given, tmp_path / "given", ["dicom_seg"])["dicom_seg"])
     assert {d.SegmentAlgorithmType for d in seg.SegmentSequence} == {"SEMIAUTOMATIC"}

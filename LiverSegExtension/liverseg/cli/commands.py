@@ -24,6 +24,7 @@ from liverseg.writers import (
     DICOM_NAMES,
     check_output_folder,
     check_writers,
+    surface_names,
     with_warnings,
     write_case,
 )
@@ -97,6 +98,8 @@ def _output_names(arguments: argparse.Namespace) -> list[str]:
     names += ["scene"] if arguments.scene else []
     if arguments.dicom or arguments.dicom_seg is not None:
         names += DICOM_NAMES[arguments.dicom_seg or "binary"]
+    for kind in arguments.surfaces:
+        names += surface_names(kind, arguments.surface_space)
     return names
 
 

@@ -113,6 +113,16 @@ def _results(p: argparse.ArgumentParser) -> None:
         choices=("binary", "labelmap"),
         help="implies --dicom; labelmap: seg_liver.dcm, seg_couinaud.dcm, ... in place of seg.dcm",
     )
+    p.add_argument(
+        "--surfaces",
+        action="append",
+        default=[],
+        choices=("stl", "obj", "glb"),
+        help="also closed surfaces: surfaces_ras.glb, ...; may be given several times",
+    )
+    p.add_argument(
+        "--surface-space", default="ras", choices=("ras", "lps"), help="coordinates of the surfaces, in mm"
+    )
     p.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     p.add_argument("--force", action="store_true", help="go on where the values are no plausible HU")
 

@@ -62,6 +62,28 @@ def _dicom(filename: str, writer: str, applies: Callable[[Case], bool] = conditi
     )
 
 
+def _surfaces(space: str) -> dict[str, Output]:
+    """Surfaces in RAS or LPS, which their names say."""
+    files = {
+        "stl": f"surfaces_{space}_stl.zip",
+        "obj": f"surfaces_{space}.obj",
+        "mtl": f"surfaces_{space}.mtl",
+        "glb": f"surfaces_{space}.glb",
+    }
+    return {
+        f"surfaces_{kind}_{space}": Output(
+            filename,
+            f"liverseg.writers.surfaces:write_{kind}_{space}",
+            on_request=True,
+            needs="the packages vtk and trimesh (pip install 'liverseg[surfaces]')",
+            applies=conditions.has_liver,
+            modules=("vtk", "trimesh"),
+            warnings=conditions.no_surfaces_warning,
+        )
+        for kind, filename in files.items()
+    }
+
+
 # In the order of writing: the report comes last, so that a folder with a report is complete.
 OUTPUTS: dict[str, Output] = {
     "liver": Output("liver.nii.gz", "liverseg.writers.volumes:write_liver"),
@@ -90,6 +112,8 @@ OUTPUTS: dict[str, Output] = {
         "seg_vessels.dcm", "dicom_seg:write_vessels_map", conditions.fits_dicom_with_vessels
     ),
     "dicom_sr_maps": _dicom("sr.dcm", "dicom_sr:write_report_on_maps"),
+    **_surfaces("ras"),
+    **_surfaces("lps"),
     "preview": Output("preview.png", "liverseg.writers.preview:write_preview"),
     "lesions_table": Output("lesions.csv", "liverseg.writers.tables:write_lesions_table"),
     "measurements": Output("measurements.csv", "liverseg.writers.tables:write_measurements"),
@@ -103,6 +127,12 @@ DICOM_NAMES: dict[str, tuple[str, ...]] = {
     "binary": ("dicom_seg", "dicom_sr"),
     "labelmap": tuple(name for name in OUTPUTS if name.startswith("dicom_map_")) + ("dicom_sr_maps",),
 }
+
+
+def surface_names(kind: str, space: str) -> tuple[str, ...]:
+    """The outputs of surfaces as "stl", "obj" (with its colors) or "glb", in "ras" or "lps"."""
+    kinds = ("obj", "mtl") if kind == "obj" else (kind,)
+    return tuple(f"surfaces_{each}_{space}" for each in kinds)
 
 
 def check_writers(names: Sequence[str]) -> None:
