@@ -32,7 +32,8 @@ RAS, LPS = "ras", "lps"
 # What is around something else is seen through.
 OPACITY = {LIVER_LAYER: 0.2, COUINAUD_LAYER: 0.5, LESION_LAYER: 1.0, VESSEL_LAYER: 1.0}
 _STL_HEADER = 80  # bytes
-_DIGITS = 4
+# Points nearer to each other than the last digit would become one, and open the surface for some readers.
+_DIGITS = 6
 # RAS mm to glTF's meters, where x runs to the left, y to superior and z to anterior.
 _RAS_TO_GLTF = np.array([[-1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1000]]) / 1000.0
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
