@@ -19,8 +19,11 @@ from scipy.optimize import brentq
 
 from liverseg.geometry import Geometry, bounding_box
 
-# Width of the smoothing, in voxels along each axis: enough to hide the steps between voxels.
+# Width of the smoothing in voxels along each axis: enough to hide the steps between voxels. Steps between
+# thick slices are terraces, which only smoothing of that width within the slices hides; small structures,
+# which it would make balls of, get less.
 SIGMA_VOXELS = 0.7
+SIGMA_DIAMETERS = 0.05
 # And in units of the triangles' size, so that what is finer than a triangle does not make noise.
 SIGMA_STEPS = 0.5
 _TRUNCATE = 3.0
@@ -69,7 +72,8 @@ def mesh_of(mask: np.ndarray, geometry: Geometry) -> Mesh | None:
     spacing = np.array(geometry.spacing_kji)
     diameter = 2.0 * (voxels * geometry.voxel_volume_ml * 1000.0 * 0.75 / np.pi) ** (1 / 3)
     step = float(np.clip(diameter / STEPS_A_DIAMETER, FINEST_MM, COARSEST_MM))
-    sigma = np.maximum(SIGMA_VOXELS, SIGMA_STEPS * step / spacing)
+    within_slices = min(SIGMA_VOXELS * float(spacing.max()), SIGMA_DIAMETERS * diameter)
+    sigma = np.maximum(SIGMA_VOXELS, max(SIGMA_STEPS * step, within_slices) / spacing)
     margin = np.ceil(_TRUNCATE * sigma).astype(int) + 1
     field = np.pad(mask[box].astype(np.float32), [(m, m) for m in margin])
     field = ndimage.gaussian_filter(field, sigma, mode="constant", truncate=_TRUNCATE)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -99,7 +100,7 @@ def tracking_uid(case: Case, structure: Structure) -> str:
     return derived_uid("tracking", case.ct.source.sha256 or volume_hash(case.ct), structure.key)
 
 
-def series_attributes(case: Case, kind: str) -> dict[str, object]:
+def series_attributes(case: Case, kind: str) -> dict[str, Any]:
     """Series, equipment and time of an object; ``kind``: "binary", "labelmap" or "report"."""
     made = _time_of(case)
     titles = {"report": "measurements", "binary": "segmentation", "labelmap": "segmentation (label maps)"}
