@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +22,15 @@ from dicom_cases import (
     run_dcmqi,
     unexpected,
 )
-from liverseg.case import Case
+from liverseg.case import Case, CouinaudMethod, Masks, Provenance
+from liverseg.dicom import list_series
 from liverseg.errors import InputRefused
 from liverseg.geometry import LPS_TO_RAS, Geometry
+from liverseg.measure import measure
 from liverseg.phantom_dicom import SeriesTags
 from liverseg.reading import geometry_of, read_volume
 from liverseg.writers import DICOM_NAMES, OUTPUTS, write_case
+from liverseg_mrml.readout_json import readout_text
 from made_cases import make_case, rotation_about
 
 hd = pytest.importorskip("highdicom", reason="highdicom is not installed (pip install 'liverseg[dicom]')")
@@ -339,12 +343,39 @@ def test_a_series_that_went_away_or_changed_is_told_in_one_line(tmp_path: Path) 
     assert not list((tmp_path / "out").iterdir()), "nothing half written"
 
 
-def test_no_patient_name_leaves_the_dicom_objects(tmp_path: Path) -> None:
+def test_no_patient_name_gets_out_of_the_dicom_objects(tmp_path: Path) -> None:
     tags = SeriesTags(patient_name="Secret^Person", patient_id="SECRET-1")
     case = dicom_case(tmp_path / "Secret^Person", tags)
     assert "Secret" not in repr(case.ct.source)
     for name in ("report", "measurements", "lesions_table", "segmentation"):
         assert b"secret" not in write_case(case, tmp_path / name, [name])[name].read_bytes().lower()
+    assert "secret" not in readout_text(case, ()).lower(), "scenes are passed on"
+
+
+@pytest.mark.data
+def test_objects_of_a_real_scan_are_valid_and_keep_every_voxel(data: Path, tmp_path: Path) -> None:
+    with tarfile.open(data / "ct_dicom" / "hcctace_013_two_series.tar.xz") as archive:
+        archive.extractall(tmp_path / "study", filter="data")
+    thin = next(s for s in list_series(tmp_path / "study") if s.slices == 36)
+    ct = read_volume(tmp_path / "study", thin.uid)
+    # Boxes stand for a liver with eight segments and a lesion: what they look like does not matter here.
+    couinaud, lesions = np.zeros(ct.array.shape, np.uint8), np.zeros(ct.array.shape, np.uint16)
+    for n in range(8):
+        couinaud[6:30, 200:280, 100 + 20 * n : 120 + 20 * n] = n + 1
+    lesions[10:14, 210:230, 130:150] = 1
+    case = measure(
+        ct,
+        Masks(couinaud > 0, couinaud, lesions),
+        method=CouinaudMethod("planes"),
+        provenance=Provenance("1.2.3"),
+    )
+    written = write_case(case, tmp_path / "out", [*DICOM_NAMES["binary"], "dicom_map_couinaud"])
+    assert_same_masks(segments_by_highdicom(written["dicom_seg"], case), expected_masks(case))
+    seg, image = pydicom.dcmread(written["dicom_seg"]), pydicom.dcmread(ct.source.files[0][0])
+    assert (seg.PatientID, seg.StudyInstanceUID) == (image.PatientID, image.StudyInstanceUID)
+    assert_same_masks(segments_by_dcmqi(written["dicom_seg"], case, tmp_path / "dcmqi"), expected_masks(case))
+    assert dciodvfy_errors(written["dicom_seg"]) == dciodvfy_errors(written["dicom_sr"]) == []
+    assert unexpected(dciodvfy_errors(written["dicom_map_couinaud"])) == []
 
 
 def test_every_dicom_output_is_known() -> None:

@@ -10,7 +10,7 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,19 +53,21 @@ class SegmentAddress:
 
 def drawn_segments(case: Case) -> list[Segment]:
     """The segments that have voxels, layer after layer: liver, Couinaud, vessels, lesions."""
-    present = {
-        layer: np.flatnonzero(np.bincount(getattr(case.masks, layer).ravel())).tolist()
-        for layer in LAYERS
-        if getattr(case.masks, layer) is not None
-    }
+    arrays = {layer: getattr(case.masks, layer) for layer in LAYERS}
+    present = {layer: _labels_in(array) for layer, array in arrays.items() if array is not None}
     segments = [s for s in segments_of(case) if s.structure.label in present[s.layer]]
     return sorted(segments, key=lambda s: LAYERS.index(s.layer))
 
 
+def _labels_in(array: np.ndarray) -> set[int]:
+    """The labels of a map, slice by slice: counting needs 64 bits a voxel."""
+    return {int(label) for slab in array for label in np.flatnonzero(np.bincount(slab.ravel()))}
+
+
 def case_digest(case: Case) -> str:
-    """What tells one case from another: input, time, masks and what was said of the lesions."""
+    """What tells one case from another: input, what made it and when, masks, what was said of the lesions."""
     digest = hashlib.sha256()
-    made = (case.provenance.version, case.provenance.started, case.provenance.model_name)
+    made = replace(case.provenance, seconds={})
     said = [(lesion.tracking_uid, lesion.confidence, lesion.review) for lesion in case.lesions]
     digest.update(repr((case.ct.source.sha256, made, said)).encode())
     for layer in LAYERS:
@@ -78,9 +80,13 @@ def _values(array: np.ndarray) -> bytes:
     return array[array > 0].astype(np.uint16).tobytes()
 
 
-def addresses(case: Case, encoding: str) -> dict[str, SegmentAddress]:
-    """Where each drawn segment is found, by its structure's key; ``encoding``: "binary" or "labelmap"."""
-    digest = case_digest(case)
+def addresses(case: Case, encoding: str, digest: str) -> dict[str, SegmentAddress]:
+    """Where each drawn segment is found, by its structure's key.
+
+    Args:
+        encoding: "binary" or "labelmap".
+        digest: of :func:`case_digest`.
+    """
     found = {}
     for number, segment in enumerate(drawn_segments(case), start=1):
         if encoding == "binary":
@@ -100,13 +106,18 @@ def tracking_uid(case: Case, structure: Structure) -> str:
     return derived_uid("tracking", case.ct.source.sha256 or volume_hash(case.ct), structure.key)
 
 
-def series_attributes(case: Case, kind: str) -> dict[str, Any]:
+def series_uid(kind: str, digest: str) -> str:
+    """The SeriesInstanceUID of a case's objects of a kind: "binary", "labelmap" or "report"."""
+    return derived_uid("series", kind, digest)
+
+
+def series_attributes(case: Case, kind: str, digest: str) -> dict[str, Any]:
     """Series, equipment and time of an object; ``kind``: "binary", "labelmap" or "report"."""
     made = _time_of(case)
     titles = {"report": "measurements", "binary": "segmentation", "labelmap": "segmentation (label maps)"}
     weights = "".join(case.provenance.weights_sha256.values())
     return {
-        "series_instance_uid": derived_uid("series", kind, case_digest(case)),
+        "series_instance_uid": series_uid(kind, digest),
         "series_number": SERIES_NUMBERS[kind],
         "series_description": f"LiverSeg {titles[kind]} (research use)",
         "manufacturer": MANUFACTURER,

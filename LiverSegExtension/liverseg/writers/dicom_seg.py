@@ -10,6 +10,7 @@ Frames lie where the CT's slices lie, flipped, oblique, tilted or unevenly space
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -24,6 +25,7 @@ from liverseg.writers.dicom_object import (
     LAYERS,
     addresses,
     algorithm_of,
+    case_digest,
     category_of,
     code_of,
     drawn_segments,
@@ -38,10 +40,12 @@ from liverseg.writers.dicom_object import (
 def write_binary(case: Case, path: Path) -> None:
     """Write all segments into one binary segmentation. The case must have a liver."""
     segments = drawn_segments(case)
-    places = addresses(case, "binary")
+    digest = case_digest(case)
+    places = addresses(case, "binary", digest)
     described = [_description(case, s, places[s.structure.key].number) for s in segments]
     headers = source_headers(case.ct)
     uid = next(iter(places.values())).sop_instance_uid
+    attributes = series_attributes(case, "binary", digest)
     parts = []
     for layer in LAYERS:
         numbers = {s.structure.label: places[s.structure.key].number for s in segments if s.layer == layer}
@@ -49,7 +53,7 @@ def write_binary(case: Case, path: Path) -> None:
             array = _renumbered(getattr(case.masks, layer), numbers)
             # Two at least: of a single one the number would be said once for all frames, not in each.
             shown = described[: max(2, *numbers.values())]
-            parts.append(_segmentation(case, headers, array, shown, "binary", uid, 1))
+            parts.append(_segmentation(headers, array, shown, "binary", uid, 1, attributes))
     merged = _merged(parts)
     if headers.generated:
         _forget_images(merged)
@@ -77,7 +81,8 @@ def write_lesions_map(case: Case, path: Path) -> None:
 
 
 def _write_label_map(case: Case, layer: str, path: Path) -> None:
-    places = addresses(case, "labelmap")
+    digest = case_digest(case)
+    places = addresses(case, "labelmap", digest)
     segments = [s for s in drawn_segments(case) if s.layer == layer]
     segments.sort(key=lambda s: s.structure.label)
     described = [_description(case, s, s.structure.label) for s in segments]
@@ -85,20 +90,21 @@ def _write_label_map(case: Case, layer: str, path: Path) -> None:
     uid = places[segments[0].structure.key].sop_instance_uid
     array = getattr(case.masks, layer).astype(np.uint16)
     number = LAYERS.index(layer) + 1
-    seg = _segmentation(case, headers, array, described, "labelmap", uid, number)
+    attributes = series_attributes(case, "labelmap", digest)
+    seg = _segmentation(headers, array, described, "labelmap", uid, number, attributes)
     if headers.generated:
         _forget_images(seg)
     seg.save_as(path, enforce_file_format=True)
 
 
 def _segmentation(
-    case: Case,
     headers: SourceHeaders,
     array: np.ndarray,
     described: list[hd.seg.SegmentDescription],
     encoding: str,
     uid: str,
     instance_number: int,
+    attributes: dict[str, Any],
 ) -> hd.seg.Segmentation:
     """A segmentation of one layer; ``array`` (k, j, i) holds segment numbers."""
     images = list(headers.images)
@@ -119,7 +125,7 @@ def _segmentation(
             content_label="LIVERSEG",
             content_creator_name="LiverSeg^",
             content_description="Liver, Couinaud segments and lesions (research use)",
-            **series_attributes(case, encoding),
+            **attributes,
         )
 
 

@@ -31,6 +31,7 @@ from liverseg.writers.dicom_object import (
     device_uid,
     quiet_highdicom,
     series_attributes,
+    series_uid,
     sites_of,
     tracking_uid,
 )
@@ -76,27 +77,30 @@ def write_report_on_maps(case: Case, path: Path) -> None:
 
 def _write(case: Case, encoding: str, path: Path) -> None:
     headers = source_headers(case.ct)
-    builder = _Groups(case, headers, addresses(case, encoding))
+    digest = case_digest(case)
+    builder = _Groups(case, headers, addresses(case, encoding, digest))
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_observer(case)),
         procedure_reported=_PROCEDURE,
         imaging_measurements=builder.all(),
     )
-    evidence = [_instance(headers.first, place, case, encoding) for place in builder.instances()]
+    evidence = [
+        _instance(headers.first, place, series_uid(encoding, digest)) for place in builder.instances()
+    ]
     if not headers.generated:
         evidence += [_with_patient(image, headers.first) for image in headers.images]
     with quiet_highdicom():
         report = sr.Comprehensive3DSR(
             evidence=evidence,
             content=content[0],
-            sop_instance_uid=derived_uid("report", encoding, case_digest(case)),
+            sop_instance_uid=derived_uid("report", encoding, digest),
             instance_number=1,
             is_complete=True,
             is_final=False,
             coding_schemes=[
                 CodingSchemeIdentificationItem(SCHEME, name="LiverSeg", responsible_organization="LiverSeg")
             ],
-            **series_attributes(case, "report"),
+            **series_attributes(case, "report", digest),
         )
     report.save_as(path, enforce_file_format=True)
 
@@ -218,12 +222,12 @@ def _number(
     )
 
 
-def _instance(first: Dataset, place: SegmentAddress, case: Case, encoding: str) -> Dataset:
+def _instance(first: Dataset, place: SegmentAddress, series: str) -> Dataset:
     """As much of a segmentation as a report says of its evidence."""
     instance = Dataset()
     instance.SOPClassUID, instance.SOPInstanceUID = place.sop_class_uid, place.sop_instance_uid
     instance = _with_patient(instance, first)
-    instance.SeriesInstanceUID = series_attributes(case, encoding)["series_instance_uid"]
+    instance.SeriesInstanceUID = series
     instance.Modality = "SEG"
     return instance
 
