@@ -162,6 +162,7 @@ def read_series(folder: Path, series_uid: str | None = None) -> Volume:
             series_uid=chosen.uid,
             modality=chosen.modality or None,
             instance_uids=tuple(dict.fromkeys(s.uid for s in stack.slices)),
+            files=tuple((s.path, s.frame) for s in stack.slices),
         ),
         (*notes, *_missing(chosen), *mended),
         uneven_positions(stack.positions),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class Source:
         series_uid: DICOM SeriesInstanceUID, when known.
         modality: DICOM Modality, when known.
         instance_uids: SOPInstanceUIDs sorted along the slice normal, when known.
+        files: of a DICOM series the file and the frame in it of each slice, so that objects made from the
+            scan can be given its headers. Paths may hold a patient's name: they are written nowhere.
     """
 
     kind: str = "array"
@@ -30,6 +33,7 @@ class Source:
     series_uid: str | None = None
     modality: str | None = None
     instance_uids: tuple[str, ...] = ()
+    files: tuple[tuple[Path, int], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, eq=False)

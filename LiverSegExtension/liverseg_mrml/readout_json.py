@@ -6,7 +6,7 @@ The attribute travels with the scene, so that a scene that is opened again yield
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ def readout_text(case: Case, run_warnings: tuple[str, ...]) -> str:
         "shape": geometry.shape,
         "ijk_to_ras": geometry.ijk_to_ras.tolist(),
         # A file or series may be named after a patient, and scenes are passed on.
-        "source": {**asdict(source), "name": ""},
+        "source": {**asdict(replace(source, files=())), "name": ""},
         "run_warnings": run_warnings,
         "readout": fields,
     }
@@ -120,7 +120,11 @@ def stored_readout(text: str | None) -> StoredReadout:
             raise InputRefused(
                 f"the scene was saved in format {stored['format']}; open it with a newer LiverSeg"
             )
-        source = {**stored["source"], "instance_uids": tuple(stored["source"]["instance_uids"])}
+        source = {
+            **stored["source"],
+            "instance_uids": tuple(stored["source"]["instance_uids"]),
+            "files": (),
+        }
         return StoredReadout(
             geometry=Geometry(tuple(stored["shape"]), np.array(stored["ijk_to_ras"])),
             source=Source(**source),

@@ -107,6 +107,22 @@ def _out(p: argparse.ArgumentParser) -> None:
 def _results(p: argparse.ArgumentParser) -> None:
     p.add_argument("--masked-ct", action="store_true", help="also ct_liver.nii.gz, air outside of the liver")
     p.add_argument("--scene", action="store_true", help="also scene.mrb for 3D Slicer")
+    p.add_argument("--dicom", action="store_true", help="also seg.dcm and sr.dcm, a DICOM SEG and its report")
+    p.add_argument(
+        "--dicom-seg",
+        choices=("binary", "labelmap"),
+        help="implies --dicom; labelmap: seg_liver.dcm, seg_couinaud.dcm, ... in place of seg.dcm",
+    )
+    p.add_argument(
+        "--surfaces",
+        action="append",
+        default=[],
+        choices=("stl", "obj", "glb"),
+        help="also closed surfaces: surfaces_ras.glb, ...; may be given several times",
+    )
+    p.add_argument(
+        "--surface-space", default="ras", choices=("ras", "lps"), help="coordinates of the surfaces, in mm"
+    )
     p.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     p.add_argument("--force", action="store_true", help="go on where the values are no plausible HU")
 

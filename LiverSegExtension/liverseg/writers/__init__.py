@@ -11,21 +11,19 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from liverseg.case import Case
 from liverseg.errors import UsageError
+from liverseg.writers import conditions
 from liverseg.writers.atomic import make_folder, plain_reason, remove_leftovers, written_whole
 
 logger = logging.getLogger(__name__)
 
 Writer = Callable[[Case, Path], None]
-
-
-def _has_vessels(case: Case) -> bool:
-    return case.masks.vessels is not None
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,10 @@ class Output:
         filename: its name in the folder.
         writer: ``"package.module:function"``.
         on_request: written only when named.
-        needs: what to install when the writer's module does not import.
+        needs: what to install when the writer's module or one of ``modules`` does not import.
         applies: False when the case has nothing to write into it.
+        modules: packages that the writer loads only when it runs.
+        warnings: what the case's reader must be told of this file, or of its absence.
     """
 
     filename: str
@@ -45,6 +45,43 @@ class Output:
     on_request: bool = False
     needs: str = "LiverSeg with all of its dependencies"
     applies: Callable[[Case], bool] = lambda case: True
+    modules: tuple[str, ...] = ()
+    warnings: Callable[[Case], tuple[str, ...]] = lambda case: ()
+
+
+def _dicom(filename: str, writer: str, applies: Callable[[Case], bool] = conditions.fits_dicom) -> Output:
+    needs = "the package highdicom (pip install 'liverseg[dicom]')"
+    return Output(
+        filename,
+        f"liverseg.writers.{writer}",
+        on_request=True,
+        needs=needs,
+        applies=applies,
+        modules=("highdicom",),
+        warnings=conditions.dicom_warnings,
+    )
+
+
+def _surfaces(space: str) -> dict[str, Output]:
+    """Surfaces in RAS or LPS, which their names say."""
+    files = {
+        "stl": f"surfaces_{space}_stl.zip",
+        "obj": f"surfaces_{space}.obj",
+        "mtl": f"surfaces_{space}.mtl",
+        "glb": f"surfaces_{space}.glb",
+    }
+    return {
+        f"surfaces_{kind}_{space}": Output(
+            filename,
+            f"liverseg.writers.surfaces:write_{kind}_{space}",
+            on_request=True,
+            needs="the packages vtk and trimesh (pip install 'liverseg[surfaces]')",
+            applies=conditions.has_liver,
+            modules=("vtk", "trimesh"),
+            warnings=conditions.no_surfaces_warning,
+        )
+        for kind, filename in files.items()
+    }
 
 
 # In the order of writing: the report comes last, so that a folder with a report is complete.
@@ -52,7 +89,9 @@ OUTPUTS: dict[str, Output] = {
     "liver": Output("liver.nii.gz", "liverseg.writers.volumes:write_liver"),
     "couinaud": Output("couinaud.nii.gz", "liverseg.writers.volumes:write_couinaud"),
     "lesions": Output("lesions.nii.gz", "liverseg.writers.volumes:write_lesions"),
-    "vessels": Output("vessels.nii.gz", "liverseg.writers.volumes:write_vessels", applies=_has_vessels),
+    "vessels": Output(
+        "vessels.nii.gz", "liverseg.writers.volumes:write_vessels", applies=conditions.has_vessels
+    ),
     "ct_liver": Output("ct_liver.nii.gz", "liverseg.writers.volumes:write_ct_liver", on_request=True),
     "segmentation": Output("segmentation.seg.nrrd", "liverseg.writers.seg_nrrd:write_segmentation"),
     "scene": Output(
@@ -61,6 +100,20 @@ OUTPUTS: dict[str, Output] = {
         on_request=True,
         needs="the package slicer-core (pip install 'liverseg[mrml]'), or run inside 3D Slicer",
     ),
+    "dicom_seg": _dicom("seg.dcm", "dicom_seg:write_binary"),
+    "dicom_sr": _dicom("sr.dcm", "dicom_sr:write_report"),
+    # One label map a layer in place of seg.dcm, and the report on them.
+    "dicom_map_liver": _dicom("seg_liver.dcm", "dicom_seg:write_liver_map"),
+    "dicom_map_couinaud": _dicom("seg_couinaud.dcm", "dicom_seg:write_couinaud_map"),
+    "dicom_map_lesions": _dicom(
+        "seg_lesions.dcm", "dicom_seg:write_lesions_map", conditions.fits_dicom_with_lesions
+    ),
+    "dicom_map_vessels": _dicom(
+        "seg_vessels.dcm", "dicom_seg:write_vessels_map", conditions.fits_dicom_with_vessels
+    ),
+    "dicom_sr_maps": _dicom("sr.dcm", "dicom_sr:write_report_on_maps"),
+    **_surfaces("ras"),
+    **_surfaces("lps"),
     "preview": Output("preview.png", "liverseg.writers.preview:write_preview"),
     "lesions_table": Output("lesions.csv", "liverseg.writers.tables:write_lesions_table"),
     "measurements": Output("measurements.csv", "liverseg.writers.tables:write_measurements"),
@@ -68,6 +121,37 @@ OUTPUTS: dict[str, Output] = {
 }
 
 DEFAULT_NAMES: tuple[str, ...] = tuple(name for name, output in OUTPUTS.items() if not output.on_request)
+
+# What ``--dicom`` adds, by the way of the segmentation.
+DICOM_NAMES: dict[str, tuple[str, ...]] = {
+    "binary": ("dicom_seg", "dicom_sr"),
+    "labelmap": tuple(name for name in OUTPUTS if name.startswith("dicom_map_")) + ("dicom_sr_maps",),
+}
+
+
+def surface_names(kind: str, space: str) -> tuple[str, ...]:
+    """The outputs of surfaces as "stl", "obj" (with its colors) or "glb", in "ras" or "lps"."""
+    kinds = ("obj", "mtl") if kind == "obj" else (kind,)
+    return tuple(f"surfaces_{each}_{space}" for each in kinds)
+
+
+def check_writers(names: Sequence[str]) -> None:
+    """Refuse outputs whose libraries are not installed, before any work is done.
+
+    Raises:
+        UsageError: an unknown name, or a library that is missing; it says which and how to get it.
+    """
+    unknown = [name for name in names if name not in OUTPUTS]
+    if unknown:
+        raise UsageError(f"no output is called {unknown[0]!r}; there are: {', '.join(OUTPUTS)}")
+    for name in names:
+        _check_modules(name, OUTPUTS[name])
+
+
+def with_warnings(case: Case, names: Sequence[str]) -> Case:
+    """The case with what its reader must be told of the outputs of these names."""
+    told = [warning for name in OUTPUTS if name in names for warning in OUTPUTS[name].warnings(case)]
+    return replace(case, warnings=tuple(dict.fromkeys((*case.warnings, *told)))) if told else case
 
 
 def check_output_folder(folder: Path, overwrite: bool = False) -> None:
@@ -106,7 +190,8 @@ def write_case(
 
     Each file appears whole or not at all. Files that LiverSeg does not write are never touched. When a
     whole result is replaced, files of the earlier one that the new one does not write (a scene or vessels
-    that no longer fit the masks) are removed.
+    that no longer fit the masks) are removed. What is to be told of the outputs (:func:`with_warnings`)
+    stands in the report among the case's warnings.
 
     Args:
         case: the read-out.
@@ -123,9 +208,8 @@ def write_case(
     """
     folder = Path(folder)
     wanted = DEFAULT_NAMES if names is None else tuple(names)
-    unknown = [name for name in wanted if name not in OUTPUTS]
-    if unknown:
-        raise UsageError(f"no output is called {unknown[0]!r}; there are: {', '.join(OUTPUTS)}")
+    check_writers(wanted)
+    case = with_warnings(case, wanted)
     outputs = {name: output for name, output in OUTPUTS.items() if name in wanted and output.applies(case)}
     # Resolved first: a missing library is told before anything is written.
     writers = {name: _resolve(name, output) for name, output in outputs.items()}
@@ -145,15 +229,15 @@ def write_case(
         logger.debug("wrote %s", output.filename)
         written[name] = path
     if set(DEFAULT_NAMES) <= set(wanted):
-        _remove_stale(folder, set(written))
+        _remove_stale(folder, {path.name for path in written.values()})
     return written
 
 
 def _remove_stale(folder: Path, written: set[str]) -> None:
-    """Remove LiverSeg's files of an earlier result that the new result did not replace."""
-    for name, output in OUTPUTS.items():
+    """Remove LiverSeg's files of an earlier result that are not among those just written."""
+    for output in OUTPUTS.values():
         path = folder / output.filename
-        if name not in written and path.is_file():
+        if output.filename not in written and path.is_file():
             _remove(path)
             logger.info("removed %s of an earlier result", output.filename)
 
@@ -166,6 +250,12 @@ def _remove(path: Path) -> None:
         raise UsageError(
             f"cannot replace {path}, which should be a file of an earlier result: {plain_reason(error)}"
         ) from error
+
+
+def _check_modules(name: str, output: Output) -> None:
+    missing = [module for module in output.modules if find_spec(module) is None]
+    if missing:
+        raise UsageError(f"the output {name!r} needs {output.needs} ({missing[0]} is not installed)")
 
 
 def _resolve(name: str, output: Output) -> Writer:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from liverseg.meshes import vtk_image
+
 SEGMENT_OPACITY = 0.65
 VESSEL_OPACITY = 0.9
 # Lesions are drawn again over the liver, or its colors would turn them pink or orange.
@@ -24,17 +26,14 @@ BACKGROUND = (0.0, 0.0, 0.0)
 
 
 def _surface(labels: np.ndarray, spacing: np.ndarray) -> Any:  # a vtkPolyData; vtk is imported late
-    """The outer surface of all labels (vtkSurfaceNets3D), points in (left, superior, anterior) mm."""
-    import vtk  # noqa: PLC0415
-    from vtk.util.numpy_support import numpy_to_vtk  # noqa: PLC0415
+    """The surface between all labels and around them (vtkSurfaceNets3D), points in the array's mm.
 
-    padded = np.pad(labels, 1)
-    image = vtk.vtkImageData()
-    image.SetDimensions(*reversed(padded.shape))
-    image.SetSpacing(*(float(s) for s in reversed(spacing)))
-    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(padded).ravel(), deep=True))
+    Neighbors share their border, which a surface of each alone (:mod:`liverseg.meshes`) would draw twice.
+    """
+    import vtk  # noqa: PLC0415
+
     nets = vtk.vtkSurfaceNets3D()
-    nets.SetInputData(image)
+    nets.SetInputData(vtk_image(np.pad(labels, 1), spacing))
     for n, value in enumerate(int(v) for v in np.unique(labels) if v):
         nets.SetValue(n, value)
     nets.SetOutputStyleToBoundary()
