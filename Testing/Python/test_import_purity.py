@@ -35,6 +35,7 @@ IN_SLICER = {"slicer", "qt", "ctk", "vtk", "numpy", "SimpleITK", "LiverSegModule
 NETWORK_MODULES = {
     "liverseg.couinaud",
     "liverseg.device",
+    "liverseg.evaluation.end_to_end",
     "liverseg.inference",
     "liverseg.networks",
     "liverseg.pipeline",
