@@ -135,7 +135,8 @@ def score_case(
     true_liver, true_lesions = truth.liver[box], truth.lesions[box] > 0
     found_liver, found_lesions = liver[box], lesions[box] > 0
     matches = match_lesions(true_lesions, found_lesions, voxel_ml)
-    couinaud, segments = None, ()
+    couinaud: tuple[float, ...] | None = None
+    segments: tuple[LesionSegments, ...] = ()
     if truth.couinaud and with_couinaud:
         readings = [reading[box] for reading in truth.couinaud]
         split = predicted.couinaud[0] if predicted is not None and predicted.couinaud else empty

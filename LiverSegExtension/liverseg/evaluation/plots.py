@@ -137,10 +137,10 @@ def lesion_dice_by_size(cases: Sequence[CaseScores]) -> Figure:
 
 def volume_agreement(cases: Sequence[CaseScores]) -> Figure:
     """Bland-Altman plots of liver and lesion volume: the difference against the mean of both."""
-    figure, axes = _figure(11.0, 4.5, columns=2)
+    figure, left, right = _two_panels(11.0, 4.5)
     lesion_cases = [case for case in cases if case.has_lesions or case.claims]
-    _bland_altman(axes[0], "Liver", [case.liver for case in cases], BLUE)
-    _bland_altman(axes[1], "All lesions of a case", [case.lesions for case in lesion_cases], RED)
+    _bland_altman(left, "Liver", [case.liver for case in cases], BLUE)
+    _bland_altman(right, "All lesions of a case", [case.lesions for case in lesion_cases], RED)
     return figure
 
 
@@ -201,14 +201,15 @@ def read_log(path: Path) -> dict[str, tuple[list[float], list[float]]]:
     except (OSError, UnicodeDecodeError) as error:
         raise refusal from error
     rows = [row for row in rows if row]
+    at, columns = 0, {"loss": 1}
     if rows and not _is_number(rows[0][0]):
         header, rows = rows[0], rows[1:]
-        at = next((header.index(name) for name in ("step", "epoch") if name in header), None)
-        columns = {name: n for n, name in enumerate(header) if "loss" in name.lower()}
-    else:
-        at, columns = 0, {"loss": 1}
+        places = [header.index(name) for name in ("step", "epoch") if name in header]
+        if not places:
+            raise refusal
+        at, columns = places[0], {name: n for n, name in enumerate(header) if "loss" in name.lower()}
     curves: dict[str, tuple[list[float], list[float]]] = {}
-    for name, column in columns.items() if at is not None else ():
+    for name, column in columns.items():
         known = [
             (float(row[at]), float(row[column]))
             for row in rows
@@ -228,13 +229,26 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Axes]:
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure that belongs to no window and to no global state."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, columns)
-    for each in np.ravel(axes):
-        each.grid(visible=True, axis="y", linewidth=0.4)
-        each.spines[["top", "right"]].set_visible(False)
+    axes = figure.add_subplot()
+    _plain(axes)
     return figure, axes
+
+
+def _two_panels(width: float, height: float) -> tuple[Figure, Axes, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
+    _plain(left)
+    _plain(right)
+    return figure, left, right
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(visible=True, axis="y", linewidth=0.4)
+    axes.spines[["top", "right"]].set_visible(False)

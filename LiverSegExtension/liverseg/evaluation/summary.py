@@ -98,10 +98,10 @@ def _structure(
         values = {case: table[name] for case, table in tables.items() if name in table}
         if name.startswith("volume_error"):
             # Errors of both signs: the mean is the bias, the worst the largest of either sign.
-            worst = max(values, key=lambda case, values=values: abs(values[case]))  # type: ignore[misc]
-            sizes = [abs(value) for value in values.values()]
+            sizes = {case: abs(value) for case, value in values.items()}
+            worst = max(sizes, key=sizes.__getitem__)
             result[name] = spread(values) | {
-                "mean_absolute": float(np.mean(sizes)),
+                "mean_absolute": float(np.mean(list(sizes.values()))),
                 "worst": values[worst],
                 "worst_case": worst,
             }
@@ -146,13 +146,16 @@ def _by_size(
 ) -> dict[str, object]:
     """Counts, precision, recall and F1 of all lesions, of each size class, and from 10 mm upwards."""
     kept: dict[str, Callable[[MatchedLesion], bool]] = {"all": lambda lesion: True}
-    for name in SIZE_CLASSES:
-        kept[name] = lambda lesion, name=name: lesion.size_class == name  # type: ignore[misc]
+    kept |= {name: _of_class(name) for name in SIZE_CLASSES}
     kept[TEN_MM_AND_MORE] = lambda lesion: lesion.size_class != SIZE_CLASSES[0]
     return {
         name: _rates(detection(filter(keep, truth), filter(keep, claims), by_shape))
         for name, keep in kept.items()
     }
+
+
+def _of_class(name: str) -> Callable[[MatchedLesion], bool]:
+    return lambda lesion: lesion.size_class == name
 
 
 def _rates(counts: Detection) -> dict[str, object]:

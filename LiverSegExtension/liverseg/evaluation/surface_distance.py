@@ -30,7 +30,7 @@ Corner = tuple[int, int, int]
 Edge = frozenset[Corner]
 
 # Corners of a cell of 2 x 2 x 2 voxel centers; corner n is bit n of the cell's pattern.
-CORNERS: tuple[Corner, ...] = tuple(product((0, 1), repeat=3))  # type: ignore[assignment]
+CORNERS: tuple[Corner, ...] = tuple((a, b, c) for a, b, c in product((0, 1), repeat=3))
 
 
 @dataclass(frozen=True, eq=False)

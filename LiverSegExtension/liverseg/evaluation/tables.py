@@ -111,9 +111,10 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     lines.append(f"False lesions a CT: {_text(lesions['false_lesions_per_ct'], 2)}")
     if couinaud:
         right = lesions["primary_segment"]
+        of_found = _text(right["right_by_report_of_found"], 2)
         lines.append(
-            f"Couinaud: Dice {_text(couinaud['mean_dice']['mean'])}; share of lesions in their right segment "
-            f"{_text(right['right_by_report'], 2)}, of the found {_text(right['right_by_report_of_found'], 2)}"
+            f"Couinaud: Dice {_text(couinaud['mean_dice']['mean'])}; lesions in their right segment "
+            f"{_text(right['right_by_report'], 2)}, of the found {of_found}"
         )
     if summary["vessels"]:
         dice = summary["vessels"]["any_vessel"]

@@ -194,9 +194,7 @@ def _show(
 ) -> None:
     rows, columns = (a for a in range(3) if a != axis)
     aspect = view.spacing[rows] / view.spacing[columns]
-    # Superior is up in a coronal slice.
-    origin = "upper" if axis == 0 else "lower"
-    axes.imshow(np.take(view.gray, index, axis), cmap="gray", vmin=0, vmax=255, aspect=aspect, origin=origin)
+    axes.imshow(np.take(view.gray, index, axis), cmap="gray", vmin=0, vmax=255, aspect=aspect, origin="upper")
     for mask, color in zip(masks or (), (LIVER_COLOR, LESION_COLOR), strict=False):
         image = np.take(mask, index, axis)
         if image.any():
@@ -210,4 +208,7 @@ def _show(
                 colors=[color],
                 linewidths=1.2,
             )
+    if axis != 0:
+        # Slices are counted upwards, so that superior must be turned up.
+        axes.invert_yaxis()
     axes.set_axis_off()
