@@ -14,6 +14,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from liverseg.device import choose_device
 from liverseg.errors import InputRefused, LiverSegError
 from liverseg.evaluation.end_to_end import predict_case, refuse_seen, write_predicted
 from liverseg.pipeline import SegmentOptions
+from liverseg.writers.atomic import written_whole
 
 log = logging.getLogger("predict_cases")
 
@@ -57,7 +59,8 @@ def predict(arguments: argparse.Namespace) -> None:
             "seen_too": arguments.seen_too,
             "seconds": round(time.monotonic() - began, 1),
         }
-        done.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        with written_whole(done) as temporary:
+            temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         case = predicted.case
         log.info(
             "%s: %.0f ml, %d lesions, %.0f s",
@@ -68,7 +71,8 @@ def predict(arguments: argparse.Namespace) -> None:
         )
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -83,7 +87,7 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="go on where the values are no plausible HU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--overwrite", action="store_true", help="predict anew what is there")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     try:

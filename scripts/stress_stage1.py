@@ -13,6 +13,7 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +124,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(text)
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -137,7 +139,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=families, metavar="FAMILY", help=", ".join(families))
     parser.add_argument("--seen-too", action="store_true", help="also persons of the training: a mere trial")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     try:

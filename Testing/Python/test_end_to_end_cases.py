@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -70,9 +70,9 @@ def test_a_card_that_does_not_tell_is_refused():
 
 
 def test_a_mask_is_carried_to_a_finer_turned_and_tilted_grid_of_the_same_world():
-    coarse = make_phantom(seed=5, shape_kji=(60, 90, 90), spacing_kji=(4.0, 4.0, 4.0))
+    coarse = make_phantom(seed=5, shape_kji=(50, 72, 72), spacing_kji=(5.0, 5.0, 5.0))
     fine_grid = make_grid(
-        (90, 110, 110), (2.5, 2.2, 2.2), coarse.ct.geometry.to_ras((30, 45, 45)), "RAI", (8, 0, 5)
+        (90, 110, 110), (2.5, 2.2, 2.2), coarse.ct.geometry.to_ras((25, 36, 36)), "RAI", (8, 0, 5)
     )
     fine = make_phantom(seed=5, geometry=fine_grid)
     assert dice(fine.masks.liver, carried(coarse.masks.liver, coarse.ct.geometry, fine_grid)) > 0.96
@@ -116,19 +116,36 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def predicted(data, model, tmp_path_factory) -> Path:
-    """The pair, predicted by the script as a user would."""
+def script(root) -> ModuleType:
+    """scripts/predict_cases.py."""
+    spec = importlib.util.spec_from_file_location("predict_cases", root / "scripts" / "predict_cases.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def words(data, model) -> list[str]:
+    """What a user types, but for the folder of the results."""
+    options = ["--data", str(data), "--cases", "case_1", "--model", str(model)]
+    return [*options, "--device", "cpu", "--quality", "fast", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def predicted(script, words, tmp_path_factory) -> Path:
+    """The pair, predicted."""
     out = tmp_path_factory.mktemp("pred")
-    script = Path(__file__).resolve().parents[2] / "scripts" / "predict_cases.py"
-    command = [sys.executable, str(script), "--data", str(data), "--cases", "case_1", "--out", str(out)]
-    command += ["--device", "cpu", "--quality", "fast", "--model", str(model)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "--seen-too" in done.stderr
-    assert not list(out.iterdir())
-    done = subprocess.run([*command, "--seen-too"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert script.main([*words, "--out", str(out), "--seen-too"]) == 0
     return out
+
+
+def test_the_script_predicts_no_person_whom_the_model_may_have_seen(script, words, tmp_path, capsys):
+    assert script.main([*words, "--out", str(tmp_path / "pred")]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert "case_1" in told[0] and "--seen-too" in told[0]
+    assert not (tmp_path / "pred").exists()
 
 
 def test_a_pair_is_predicted_on_its_region_and_scored_against_its_labels(data, predicted, tmp_path):

@@ -171,7 +171,9 @@ def test_the_list_of_network_modules_names_modules_that_are_there() -> None:
     assert names >= NETWORK_MODULES
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"], ["measure", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["segment", "--help"], ["measure", "--help"], ["evaluate", "--help"]]
+)
 def test_help_is_instant(arguments: list[str]) -> None:
     code = (
         "import sys\n"
