@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,37 +17,46 @@ import SimpleITK as sitk
 
 from liverseg.bundle import Bundle, read_bundle
 from liverseg.couinaud import split_liver
+from liverseg.errors import InputRefused
+from liverseg.evaluation.couinaud_scores import segment_dice
 from liverseg.reading import geometry_of
 from liverseg.training.export import export_bundle
-from liverseg.training.persons import folds, person_of
+from liverseg.training.persons import person_of
+from liverseg.training.run import SETTINGS
 
 
-def dice_by_segment(truth: np.ndarray, found: np.ndarray) -> list[float]:
-    """Dice of the segments 1..8; 1 where both are empty."""
-    scores = []
-    for label in range(1, 9):
-        a, b = truth == label, found == label
-        size = int(a.sum()) + int(b.sum())
-        scores.append(2.0 * int((a & b).sum()) / size if size else 1.0)
-    return scores
-
-
-def score_map(path: Path, bundle: Bundle) -> list[float]:
+def score_map(path: Path, bundle: Bundle) -> tuple[float, ...]:
     """Split the liver of a label map and compare."""
     image = sitk.ReadImage(str(path))
     truth = sitk.GetArrayFromImage(image)
-    return dice_by_segment(truth, split_liver(truth > 0, geometry_of(image), bundle).labels)
+    return segment_dice([truth], split_liver(truth > 0, geometry_of(image), bundle).labels)
 
 
-def two_readings(folder: Path) -> list[list[float]]:
+def two_readings(folder: Path) -> list[tuple[float, ...]]:
     """Dice between the readings a and b of persons that have both on one grid."""
     rows = []
     for first in sorted(folder.glob("*/couinaud_roi_a.nii.gz")):
         second = first.with_name("couinaud_roi_b.nii.gz")
         if second.exists():
             a, b = (sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (first, second))
-            rows.append(dice_by_segment(a, b))
+            rows.append(segment_dice([a], b))
     return rows
+
+
+def held_out(run: Path, scored: Iterable[str], maps: Iterable[str]) -> list[str]:
+    """The maps that a run never saw and no run before it has scored, as its own folder says.
+
+    Raises:
+        InputRefused: the folder holds no run, or one that held nobody out.
+    """
+    try:
+        names = json.loads((run / SETTINGS).read_text(encoding="utf-8"))["held_out"]
+    except OSError as error:
+        raise InputRefused(f"{run} holds no training run; give the folders of run=") from error
+    held = sorted((set(names) & set(maps)) - set(scored))
+    if not held:
+        raise InputRefused(f"{run} held no map out: train it with data.splits")
+    return held
 
 
 def main() -> None:
@@ -61,11 +71,12 @@ def main() -> None:
         path.name.removesuffix(".nii.gz"): path
         for path in sorted((arguments.data / "couinaud").glob("*.nii.gz"))
     }
-    result: dict[str, list[float]] = {}
+    result: dict[str, tuple[float, ...]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for number, held in enumerate(folds(sorted(maps), len(arguments.runs), seed=0)):
+        for number, run in enumerate(arguments.runs):
+            held = held_out(run, result, maps)
             folder = Path(scratch) / f"fold{number}"
-            export_bundle(folder, f"fold{number}", {"couinaud": arguments.runs[number]}, {})
+            export_bundle(folder, f"fold{number}", {"couinaud": run}, {})
             bundle = read_bundle(folder)
             for name in held:
                 result[name] = score_map(maps[name], bundle)

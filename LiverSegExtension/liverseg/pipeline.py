@@ -103,6 +103,13 @@ def segment(ct: Volume, options: SegmentOptions | None = None, progress: Progres
         OutOfMemory: on every rung of the ladder.
         Cancelled: from ``progress``.
     """
+    return segment_with_score(ct, options, progress)[0]
+
+
+def segment_with_score(
+    ct: Volume, options: SegmentOptions | None = None, progress: Progress = silent
+) -> tuple[Case, np.ndarray]:
+    """:func:`segment`, and the lesion probability (float32) on the CT's grid, to tune thresholds with."""
     try:
         return _segment(ct, options or SegmentOptions(), progress)
     except (RuntimeError, MemoryError) as error:
@@ -111,7 +118,7 @@ def segment(ct: Volume, options: SegmentOptions | None = None, progress: Progres
         raise
 
 
-def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> Case:
+def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[Case, np.ndarray]:
     if options.quality not in stages.OVERLAP:
         raise UsageError(f"the quality {options.quality!r} is not known; use fast or full")
     watch = Stopwatch()
@@ -166,7 +173,7 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> Case:
             warnings=(*ct.warnings, *checked.warnings, *found.warnings, *split.warnings),
         )
     progress(0.95, "measured")
-    return case
+    return case, score
 
 
 def confidences(labels: np.ndarray, score: np.ndarray) -> dict[int, float]:

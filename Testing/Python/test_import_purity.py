@@ -35,6 +35,7 @@ IN_SLICER = {"slicer", "qt", "ctk", "vtk", "numpy", "SimpleITK", "LiverSegModule
 NETWORK_MODULES = {
     "liverseg.couinaud",
     "liverseg.device",
+    "liverseg.evaluation.end_to_end",
     "liverseg.inference",
     "liverseg.networks",
     "liverseg.pipeline",
@@ -170,7 +171,9 @@ def test_the_list_of_network_modules_names_modules_that_are_there() -> None:
     assert names >= NETWORK_MODULES
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"], ["measure", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["segment", "--help"], ["measure", "--help"], ["evaluate", "--help"]]
+)
 def test_help_is_instant(arguments: list[str]) -> None:
     code = (
         "import sys\n"

@@ -13,6 +13,7 @@ from liverseg.bundle import Bundle, file_sha256, find_bundle, installed_bundles
 from liverseg.case import Case, CouinaudMethod, Provenance
 from liverseg.checks import check_volume
 from liverseg.cli.console import Listener
+from liverseg.cli.evaluate import run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
 from liverseg.errors import InputRefused, LiverSegError, UsageError
 from liverseg.masks_reading import read_masks
@@ -218,4 +219,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
     "series": run_series,
     "check": run_check,
     "models": run_models,
+    "evaluate": run_evaluate,
 }

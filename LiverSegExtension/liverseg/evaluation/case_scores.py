@@ -1,0 +1,172 @@
+"""Every score of one case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from liverseg.evaluation.case_files import LabelMaps
+from liverseg.evaluation.couinaud_scores import LesionSegments, lesion_segments, segment_dice
+from liverseg.evaluation.lesion_matching import LesionMatches, MatchedLesion, match_lesions
+from liverseg.evaluation.overlap import Overlap, dice, overlap_of
+from liverseg.evaluation.surface_distance import penalty_mm, surface_distances
+from liverseg.geometry import bounding_box
+from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
+
+TOLERANCES_MM = (1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class StructureScores:
+    """A mask against its truth.
+
+    Attributes:
+        overlap: voxel counts; Dice, IoU, sensitivity, specificity and volumes follow from them.
+        hausdorff_mm, hausdorff95_mm, average_distance_mm: surface distances
+            (:mod:`liverseg.evaluation.surface_distance`); the scan's diagonal when one mask is empty.
+        surface_dice: by tolerance, in the order of :data:`TOLERANCES_MM`; 0 when one mask is empty.
+        penalized: whether the distances are penalties.
+    """
+
+    overlap: Overlap
+    hausdorff_mm: float
+    hausdorff95_mm: float
+    average_distance_mm: float
+    surface_dice: tuple[float, ...]
+    penalized: bool
+
+
+@dataclass(frozen=True)
+class VesselScores:
+    """Dice of the vessels inside the true liver; None where the truth does not tell the kind."""
+
+    any_vessel: float
+    portal_vein: float | None
+    hepatic_veins: float | None
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """All scores of one case.
+
+    Attributes:
+        case: its name.
+        failure: why there is no usable prediction; all scores are then those of an empty one.
+        lesions: all lesions as one mask.
+        truth, claims: each lesion, and each claim, matched.
+        couinaud_dice: segments I to VIII, mean over the readings; None without a reference.
+        lesion_segments: primary segments of the true lesions; empty without a reference.
+        vessels: None without a reference.
+        stage1_dice: liver Dice of what stage 1 alone found on its own scan; None when it was not kept.
+        confidences: mean and largest lesion score of each claim, by its id; empty when not known.
+        notes: what else is to be told, one plain sentence each.
+    """
+
+    case: str
+    failure: str | None
+    liver: StructureScores
+    lesions: StructureScores
+    truth: tuple[MatchedLesion, ...]
+    claims: tuple[MatchedLesion, ...]
+    couinaud_dice: tuple[float, ...] | None = None
+    lesion_segments: tuple[LesionSegments, ...] = ()
+    vessels: VesselScores | None = None
+    stage1_dice: float | None = None
+    confidences: dict[int, tuple[float | None, float | None]] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_lesions(self) -> bool:
+        """Whether the truth has lesions."""
+        return bool(self.truth)
+
+    @property
+    def false_claims(self) -> tuple[MatchedLesion, ...]:
+        """Claims that touch no true lesion."""
+        return tuple(claim for claim in self.claims if not claim.partners)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A case's scores, and the matched lesions' label arrays on the crop that was scored."""
+
+    scores: CaseScores
+    matches: LesionMatches
+    box: tuple[slice, slice, slice]
+
+
+def score_case(
+    case: str,
+    truth: LabelMaps,
+    predicted: LabelMaps | None,
+    failure: str | None = None,
+    *,
+    with_couinaud: bool = True,
+    with_vessels: bool = True,
+) -> Scored:
+    """Score a prediction, or its absence.
+
+    Args:
+        truth, predicted: on one grid. A missing prediction (None) is scored as an empty one.
+        failure: why it is missing.
+        with_couinaud, with_vessels: whether this structure is predicted at all in this evaluation; a
+            prediction that lacks it then scores 0.
+    """
+    shape = truth.geometry.shape
+    empty = np.zeros(shape, dtype=np.uint8)
+    liver = empty > 0 if predicted is None else predicted.liver
+    lesions = empty if predicted is None else predicted.lesions
+    box = bounding_box(truth.liver | liver | (lesions > 0)) or (slice(0, 1),) * 3
+    spacing, voxel_ml = truth.geometry.spacing_kji, truth.geometry.voxel_volume_ml
+    penalty = penalty_mm(truth.geometry)
+
+    def scores(one: np.ndarray, other: np.ndarray) -> StructureScores:
+        distances = surface_distances(one, other, spacing, penalty)
+        return StructureScores(
+            overlap_of(one, other, voxel_ml, int(np.prod(shape))),
+            distances.hausdorff_mm,
+            distances.hausdorff95_mm,
+            distances.average_mm,
+            tuple(distances.surface_dice(tolerance) for tolerance in TOLERANCES_MM),
+            distances.undefined,
+        )
+
+    true_liver, true_lesions = truth.liver[box], truth.lesions[box] > 0
+    found_liver, found_lesions = liver[box], lesions[box] > 0
+    matches = match_lesions(true_lesions, found_lesions, voxel_ml)
+    couinaud: tuple[float, ...] | None = None
+    segments: tuple[LesionSegments, ...] = ()
+    if truth.couinaud and with_couinaud:
+        readings = [reading[box] for reading in truth.couinaud]
+        split = predicted.couinaud[0] if predicted is not None and predicted.couinaud else empty
+        couinaud = segment_dice(readings, split[box])
+        segments = lesion_segments(readings, split[box], matches, voxel_ml)
+    vessels = None
+    if truth.vessels is not None and with_vessels:
+        found = predicted.vessels if predicted is not None and predicted.vessels is not None else empty
+        vessels = _vessel_scores(truth.vessels[box], found[box], true_liver)
+    result = CaseScores(
+        case=case,
+        failure=failure,
+        liver=scores(true_liver, found_liver),
+        lesions=scores(true_lesions, found_lesions),
+        truth=matches.truth,
+        claims=matches.claims,
+        couinaud_dice=couinaud,
+        lesion_segments=segments,
+        vessels=vessels,
+        notes=truth.notes + (() if predicted is None else predicted.notes),
+    )
+    return Scored(result, matches, box)
+
+
+def _vessel_scores(truth: np.ndarray, found: np.ndarray, liver: np.ndarray) -> VesselScores:
+    """Vessels inside the true liver alone: outside of it the labels reach as far as their readers liked."""
+    truth, found = np.where(liver, truth, 0), np.where(liver, found, 0)
+    told = bool(np.isin(truth, (PORTAL_VEIN.label, HEPATIC_VEINS.label)).any())
+    kinds = [
+        dice(truth == label, found == label) if told else None
+        for label in (PORTAL_VEIN.label, HEPATIC_VEINS.label)
+    ]
+    return VesselScores(dice(truth > 0, found > 0), kinds[0], kinds[1])
