@@ -162,6 +162,7 @@ def _read_out(
     score = np.zeros(hu.shape, dtype=np.float32)
     margins = [int(np.ceil(stages.MARGIN_MM / s)) for s in spacing]
     box = bounding_box(known, (margins[0], margins[1], margins[2]))
+    vessels: np.ndarray | None = None
     rung: Rung | None = None
     if box is not None:
         rough = stages.RoughLiver(known, box)
@@ -169,9 +170,13 @@ def _read_out(
         rung = ran.rung
         if fine is not None:
             found[box], lesions[box], score[box] = fine.liver, fine.lesions, fine.lesion_score
+            if fine.vessels is not None:
+                vessels = np.zeros(hu.shape, dtype=np.uint8)
+                vessels[box] = fine.vessels
     if true_liver:
         found, lesions = known, lesions & known
     found, lesions, score = (np.ascontiguousarray(order.undo(a)) for a in (found, lesions, score))
+    vessels = None if vessels is None else np.ascontiguousarray(order.undo(vessels))
     split = split_liver(found, ct.geometry, bundle)
     labels = label_lesions(lesions, ct.geometry)
     provenance = Provenance(
@@ -186,7 +191,7 @@ def _read_out(
     )
     case = measure(
         ct,
-        Masks(liver=found, couinaud=split.labels, lesions=labels),
+        Masks(liver=found, couinaud=split.labels, lesions=labels, vessels=vessels),
         method=split.method if found.any() else CouinaudMethod("none"),
         provenance=provenance,
         confidences=confidences(labels, score),

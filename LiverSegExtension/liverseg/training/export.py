@@ -89,4 +89,6 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
         sha256 = save_network(network, folder / file)
         parameters = sum(p.numel() for p in network.parameters())
         networks[stage] = {**entry, "file": file, "sha256": sha256, "parameters": parameters}
+    # Only a person whom no network saw may judge the whole model.
+    card["held_out"] = sorted(set.intersection(*(set(n.get("held_out", [])) for n in networks.values())))
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
