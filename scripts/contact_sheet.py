@@ -93,9 +93,14 @@ def confounders(cases: dict[str, Case], count: int, rng: np.random.Generator) ->
     """What only looks like lesions, with few lesions beside it."""
     recipe = LesionRecipe(confounder_share=1.0, more_lesions=0.0, radius_mm=(2.0, 4.0))
     return [
-        replace(sample, index=None)
+        replace(sample, index=_most_changed(sample))
         for sample in on_patches(cases, count, rng, lambda case: plant(*case, SPACING, rng, recipe))
     ]
+
+
+def _most_changed(sample: SheetSample) -> int:
+    assert sample.before is not None
+    return int((np.abs(sample.after - sample.before) > 5).sum(axis=(1, 2)).argmax())
 
 
 def pasted(cases: dict[str, Case], count: int, rng: np.random.Generator) -> list[SheetSample]:

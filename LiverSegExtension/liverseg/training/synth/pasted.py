@@ -162,8 +162,8 @@ def lesions_of(
         own = parts[box] == number
         distance = _signed_distance(own, spacing_mm)
         known = own | (average_3(is_liver(label[box])) > 0.6)
-        points = np.argwhere(own)
-        points = points[:: max(1, len(points) // _POINTS)] - (np.array(own.shape) - 1) / 2
+        voxels = np.argwhere(own)
+        points = voxels[:: max(1, len(voxels) // _POINTS)] - (np.array(own.shape) - 1) / 2
         contrast = np.where(known, hu[box].astype(np.float32) - np.float32(tissue.mean), np.float32(0))
         lesions.append(
             RealLesion(

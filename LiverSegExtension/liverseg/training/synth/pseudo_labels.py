@@ -122,7 +122,7 @@ def pseudo_label(
             f"the teachers' livers agree with a Dice of {lowest:.3f} only "
             f"(at least {rules.least_liver_dice:g} is asked); leave the scan out"
         )
-    mean = np.mean(scores, axis=0, dtype=np.float32)
+    mean = np.asarray(np.mean(scores, axis=0, dtype=np.float32))
     least, most = np.min(scores, axis=0), np.max(scores, axis=0)
     label = np.where(liver, LIVER, 0).astype(np.uint8)
     counted = (everyone == anyone) & ~(liver & (most >= rules.never))

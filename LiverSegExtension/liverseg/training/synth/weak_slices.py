@@ -127,7 +127,7 @@ def slice_label(
     counted = ~weak.liver | weak.clear
     if not scores:
         return label, counted
-    mean = np.mean(scores, axis=0, dtype=np.float32)
+    mean = np.asarray(np.mean(scores, axis=0, dtype=np.float32))
     least, most = np.min(scores, axis=0), np.max(scores, axis=0)
     gate = weak.liver & weak.lesion_window & ~weak.unknown
     sure = gate & (mean >= rules.sure) & (least >= rules.claim)
