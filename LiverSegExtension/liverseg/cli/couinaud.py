@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from liverseg.geometry import Geometry
     from liverseg.volume import Volume
 
-METHOD_NAMES = ("shape", "landmarks")
+METHOD_NAMES = ("shape", "vessels", "landmarks")
 LANDMARK_SUFFIX = ".mrk.json"
 
 

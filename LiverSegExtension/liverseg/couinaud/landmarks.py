@@ -22,11 +22,11 @@ from liverseg.couinaud.method import Drawn, Guides
 
 # How far a border may pass by a landmark that says where it lies, mm.
 PLACED_SD_MM = 1.0
-# The right plane passes behind the middle of the cava, and the caudate lobe's center lies in front of it
-# and to its left (mm, with standard deviation; 3D-IRCADb-01, 15 livers with drawn cavas).
-RIGHT_PLANE_BEHIND_CAVA = (2.9, 5.0)
-CAUDATE_BEFORE_CAVA = (13.3, 5.0)
-CAUDATE_LEFT_OF_CAVA = (4.0, 6.5)
+# How far the right plane passes behind the middle of the cava, and the caudate lobe's center lies in front of
+# it and to its left (mm, with standard deviation; ten livers of 3D-IRCADb-01, read twice).
+RIGHT_PLANE_BEHIND_CAVA = (0.0, 6.0)
+CAUDATE_BEFORE_CAVA = (15.0, 5.5)
+CAUDATE_LEFT_OF_CAVA = (4.0, 4.5)
 # Landmarks without which a border is a guess; each of the others adds a second point to a plane.
 WANTED = ("cava", "gallbladder_fossa", "umbilical_fissure", "portal_bifurcation")
 # Confidence is taken from about so many voxels.

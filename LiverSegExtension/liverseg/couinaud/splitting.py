@@ -40,6 +40,12 @@ def _shape() -> SplitMethod:
     return LearnedFromShape()
 
 
+def _vessels() -> SplitMethod:
+    from liverseg.couinaud.vessels import GuidedByVessels
+
+    return GuidedByVessels()
+
+
 def _landmarks() -> SplitMethod:
     from liverseg.couinaud.landmarks import PlanesFromLandmarks
 
@@ -49,10 +55,11 @@ def _landmarks() -> SplitMethod:
 # Each is made when it is asked for: the network's method loads PyTorch.
 METHODS: dict[str, Callable[[], SplitMethod]] = {
     "shape": _shape,
+    "vessels": _vessels,
     "landmarks": _landmarks,
 }
 # What does the work of a method that cannot.
-FALLBACK = {"shape": "landmarks"}
+FALLBACK = {"vessels": "shape", "shape": "landmarks"}
 
 
 def split_liver(
@@ -73,7 +80,7 @@ def split_liver(
         bundle: model with a ``couinaud`` network, for the method ``shape``.
         split_segment_4: segment IV as IVa (4) and IVb (9).
         method: one of ``METHODS``, or a method made by the caller. One that cannot split this liver falls
-            back (shape to landmarks) with a warning.
+            back (vessels to shape, shape to landmarks) with a warning.
         vessels: integers on the same grid: 1 portal vein, 2 hepatic veins and cava, 3 kind not told.
         landmarks: RAS mm by name, see :mod:`liverseg.couinaud.landmark_file`.
 
