@@ -150,46 +150,50 @@ def markdown(rows: Mapping[str, dict[str, object]]) -> str:
 
 
 def by_halves(
-    maps: list[LiverMap], make: Callable[[ShapeRegression], SplitMethod], placed: bool = False
+    maps: list[LiverMap],
+    make: Callable[[ShapeRegression], SplitMethod],
+    placed: bool = False,
+    fit_to: list[LiverMap] | None = None,
 ) -> dict[str, list[float]]:
-    """Scores of every map, each half with the first guess fitted to the other half."""
+    """Scores of every map, each half with the first guess fitted to the other half (of ``fit_to``)."""
     result = {}
     for half in (False, True):
         held = [m for m in maps if is_tuning(m.name) == half]
-        method = make(fitted([m for m in maps if is_tuning(m.name) != half]))
+        method = make(fitted([m for m in fit_to or maps if is_tuning(m.name) != half]))
         for m in held:
             result[m.name] = score(m, method, placed_by_reader(m) if placed else None)
     return result
 
 
-def evaluate(maps: list[LiverMap], data: Path) -> tuple[dict[str, dict[str, object]], dict[str, object]]:
-    """Summaries by method, and every map's scores."""
-    with_vessels = [m for m in maps if m.vessels is not None]
-    every = {
+def landmark_scores(maps: list[LiverMap]) -> dict[str, dict[str, list[float]]]:
+    """Every map by planes, guessed and placed on its own reading."""
+    return {
         "landmarks, guessed": by_halves(maps, PlanesFromLandmarks),
         "landmarks, placed on the reading": by_halves(maps, PlanesFromLandmarks, placed=True),
     }
-    shape_only = every["landmarks, guessed"]
-    every["landmarks, guessed (livers with vessels)"] = {m.name: shape_only[m.name] for m in with_vessels}
-    every["vessels"] = {}
-    for half in (False, True):
-        regression = fitted([m for m in maps if is_tuning(m.name) != half])
-        method = GuidedByVessels(regression)
-        for m in with_vessels:
-            if is_tuning(m.name) == half:
-                every["vessels"][m.name] = score(m, method)
-    for source, told in (("ircad", "kinds told"), ("", "kinds not told")):
-        chosen = [m for m in with_vessels if m.name.startswith("ircad") == bool(source)]
-        every[f"vessels, {told}"] = {m.name: every["vessels"][m.name] for m in chosen}
-        every[f"landmarks, guessed (same livers, {told})"] = {m.name: shape_only[m.name] for m in chosen}
+
+
+def vessel_scores(maps: list[LiverMap]) -> dict[str, dict[str, list[float]]]:
+    """The maps with vessels by these, and by planes guessed from the shape of the same livers."""
+    with_vessels = [m for m in maps if m.vessels is not None]
+    guided = by_halves(with_vessels, GuidedByVessels, fit_to=maps)
+    guessed = by_halves(with_vessels, PlanesFromLandmarks, fit_to=maps)
+    result = {}
+    for told in (True, False):
+        names = [m.name for m in with_vessels if m.name.startswith("ircad") == told]
+        kinds = "kinds told" if told else "kinds not told"
+        result[f"vessels, {kinds}"] = {n: guided[n] for n in names}
+        result[f"landmarks, guessed, same livers ({kinds})"] = {n: guessed[n] for n in names}
+    return result
+
+
+def summaries(every: Mapping[str, dict[str, list[float]]]) -> dict[str, dict[str, object]]:
+    """Two rows a method: the reporting half, and all maps with the other half's first guess."""
     rows = {}
     for name, scores in every.items():
-        reported = {n: s for n, s in scores.items() if not is_tuning(n)}
-        rows[f"{name}: reporting half"] = summary(reported)
-        rows[f"{name}: all, other half's guess"] = summary(scores)
-    readings = two_readings(data / "ct")
-    rows["two readings of one liver"] = summary({f"ircad_{n}": r for n, r in enumerate(readings)})
-    return rows, dict(every)
+        rows[f"{name}; reporting half"] = summary({n: s for n, s in scores.items() if not is_tuning(n)})
+        rows[f"{name}; all"] = summary(scores)
+    return rows
 
 
 def main() -> None:
@@ -198,6 +202,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with couinaud/, vessels/ and ct/")
     parser.add_argument("--out", type=Path, help="JSON with every map's scores")
+    parser.add_argument("--methods", nargs="*", default=["landmarks", "vessels"], help="which to score")
     parser.add_argument("--write-first-guess", type=Path, metavar="JSON", help="fit to all persons and write")
     parser.add_argument(
         "--exclude", nargs="*", default=[], help="cases whose persons are left out of the fit"
@@ -219,8 +224,12 @@ def main() -> None:
         write_regression(fitted(kept), about, arguments.write_first_guess)
         print(f"{arguments.write_first_guess}: {about['fitted_to']}, {len(NAMES)} borders")
     if arguments.out:
-        rows, scores = evaluate(maps, arguments.data)
-        text = json.dumps({"summary": rows, "maps": scores}, indent=1)
+        every = landmark_scores(maps) if "landmarks" in arguments.methods else {}
+        every |= vessel_scores(maps) if "vessels" in arguments.methods else {}
+        rows = summaries(every)
+        readings = two_readings(arguments.data / "ct")
+        rows["two readings of one liver"] = summary({f"pair {n}": r for n, r in enumerate(readings)})
+        text = json.dumps({"summary": rows, "maps": every}, indent=1)
         arguments.out.write_text(text, encoding="utf-8")
         print(markdown(rows))
 

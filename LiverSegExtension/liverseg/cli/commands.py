@@ -73,9 +73,14 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
         warnings=(*ct.warnings, *checked.warnings, *warnings),
         fresh_split=lambda liver: splitter.split(liver).labels,
     )
-    if splitter.bundle is not None and provenance.model_name is None:
-        # Liver that the given segments do not cover called the network in while measuring.
-        case = replace(case, provenance=_provenance_of_masks(ct, splitter.bundle, read.last_lesion_id))
+    if splitter.last is not None and read.couinaud_given:
+        # Liver that the given segments do not cover was split while measuring.
+        case = replace(
+            case,
+            provenance=_provenance_of_masks(ct, splitter.bundle, read.last_lesion_id),
+            method=replace(method, approximate=method.approximate or splitter.last.method.approximate),
+            warnings=tuple(dict.fromkeys((*case.warnings, *splitter.last.warnings))),
+        )
     return _write(case, arguments, listener)
 
 

@@ -66,6 +66,7 @@ class Splitter:
 
     Attributes:
         bundle: the model, once it was called in.
+        last: the last split.
     """
 
     def __init__(self, arguments: argparse.Namespace, volume: Volume, vessels: np.ndarray | None) -> None:
@@ -73,6 +74,7 @@ class Splitter:
         from liverseg.couinaud.landmark_file import read_landmarks
 
         self.bundle: Bundle | None = None
+        self.last: Split | None = None
         self._arguments, self._volume, self._vessels = arguments, volume, vessels
         self._landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
 
@@ -82,7 +84,7 @@ class Splitter:
         from liverseg.couinaud import split_mask
 
         self.bundle = find_bundle(self._arguments.model)
-        return split_mask(
+        self.last = split_mask(
             liver,
             self._volume,
             self.bundle,
@@ -91,6 +93,7 @@ class Splitter:
             vessels=self._vessels,
             landmarks=self._landmarks,
         )
+        return self.last
 
 
 def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:

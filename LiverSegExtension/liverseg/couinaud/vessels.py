@@ -87,8 +87,11 @@ class GuidedByVessels:
         placed, far = placed_landmarks(liver, guides.landmarks)
         guess = guess.given(observations(guess.borders, placed))
         portal, hepatic, warnings = _told(liver, guess.borders)
-        guess = self._moved(guess, portal, hepatic, _is_untold(liver))
-        bent = _bent_sides(liver, guess.borders, portal, hepatic, self._strengths)
+        untold = _is_untold(liver)
+        guess = self._moved(guess, portal, hepatic, untold)
+        # A border must not bend towards a vessel of the wrong kind.
+        strengths = Strengths(0.0, 0.0) if untold else self._strengths
+        bent = _bent_sides(liver, guess.borders, portal, hepatic, strengths)
         z, y, x = sample_positions(liver)
         confidence = agreement(guess, sides(guess.borders, z, y, x), y, x)
         segments = np.where(liver.mask, bent.labels(), np.uint8(0))
