@@ -11,8 +11,8 @@ from liverseg.couinaud.vessel_graph import VesselVoxels
 
 PORTAL, HEPATIC = 1, 2
 # Where trunks are looked for, mm: so far around the guessed axis of the cava, so far above the level of the
-# portal bifurcation; and so near to that level, so far around the guessed porta hepatis, which reaches further
-# to the sides, outside of the cava.
+# portal bifurcation; and so near to that level, so far around the guessed porta hepatis, which reaches
+# further to the sides, outside of the cava.
 CAVA_REACH_MM, CAVA_ABOVE_MM = 30.0, 20.0
 PORTA_REACH_MM, PORTA_HEIGHT_MM, PORTA_SIDEWAYS = 30.0, 15.0, 0.6
 CAVA_RADIUS_MM = 16.0
