@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,6 +63,7 @@ def measure(
     confidences: Mapping[int, float] | None = None,
     warnings: Sequence[str] = (),
     remnant: Remnant | None = None,
+    fresh_split: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Case:
     """Measure everything in the masks.
 
@@ -78,11 +79,13 @@ def measure(
         reviews, confidences: by lesion id.
         warnings: sentences of earlier steps, kept in front.
         remnant: a future liver remnant computed before, passed on.
+        fresh_split: splits a liver on the CT's grid, for liver that the segments do not cover yet; see
+            :func:`liverseg.mending.mend`.
 
     Raises:
         UsageError: masks that cannot be mended, see :func:`liverseg.mending.mend`.
     """
-    masks, mended = mend(masks, ct.geometry)
+    masks, mended = mend(masks, ct.geometry, fresh_split)
     crop = _Crop.of(ct, masks)
     structures = labels.segments(_is_split(masks, crop, provenance))
     said = _Said(tracking_uids or {}, reviews or {}, confidences or {})

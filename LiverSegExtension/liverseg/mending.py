@@ -6,24 +6,32 @@ liver. What was drawn last and smallest wins: lesions are kept, and the rest fol
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from liverseg.case import Masks
+from liverseg.couinaud.resplit import fill
 from liverseg.errors import UsageError
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.labels import SEGMENT_IVB, SEGMENTS
-from liverseg.surfaces import nearest_labels
 
 SEGMENT_LABELS = (*(s.label for s in SEGMENTS), SEGMENT_IVB.label)
 Box = tuple[slice, slice, slice]
 
 
-def mend(masks: Masks, geometry: Geometry) -> tuple[Masks, tuple[str, ...]]:
+def mend(
+    masks: Masks, geometry: Geometry, fresh_split: Callable[[np.ndarray], np.ndarray] | None = None
+) -> tuple[Masks, tuple[str, ...]]:
     """Masks that hold every invariant of a :class:`liverseg.case.Case`, and a sentence for each change.
 
-    A lesion voxel outside the liver is added to the liver; a liver voxel without a segment gets that of
-    the nearest voxel that has one; segment voxels outside the liver are dropped. The given arrays are
-    never written to; what needs no change is passed on as it is.
+    A lesion voxel outside the liver is added to the liver; a liver voxel without a segment joins the
+    segments that are there (:mod:`liverseg.couinaud.resplit`); segment voxels outside the liver are dropped.
+    The given arrays are never written to; what needs no change is passed on as it is.
+
+    Args:
+        fresh_split: gives a Couinaud split (uint8) of a liver (bool) on this grid; asked where much liver has
+            no segment. Without it the nearest segment is taken.
 
     Raises:
         UsageError: an array is not on the grid; labels are negative, no integers or too large; or the
@@ -39,8 +47,15 @@ def mend(masks: Masks, geometry: Geometry) -> tuple[Masks, tuple[str, ...]]:
 
     spacing = order.geometry(geometry).spacing_kji
     voxel_ml = geometry.voxel_volume_ml
+
+    def fresh(new_liver: np.ndarray) -> np.ndarray | None:
+        if fresh_split is None:
+            return None
+        whole = _pasted(liver, new_liver, order, box)
+        return np.ascontiguousarray(order.apply(fresh_split(whole))[box])
+
     new_liver, new_couinaud, warnings = _mend_crop(
-        views[0][box], views[1][box], views[2][box], spacing, voxel_ml
+        views[0][box], views[1][box], views[2][box], spacing, voxel_ml, fresh
     )
     return (
         Masks(
@@ -59,6 +74,7 @@ def _mend_crop(
     lesions: np.ndarray,
     spacing: tuple[float, float, float],
     voxel_ml: float,
+    fresh: Callable[[np.ndarray], np.ndarray | None],
 ) -> tuple[np.ndarray | None, np.ndarray | None, tuple[str, ...]]:
     """New liver and new segments of a crop in world order (None where nothing changes), and warnings."""
     warnings = []
@@ -88,7 +104,7 @@ def _mend_crop(
     without = np.count_nonzero(missing & ~sticking_out & (couinaud == 0))
     if without:
         warnings.append(
-            f"{_ml(without, voxel_ml)} of the liver had no Couinaud segment and took the nearest one."
+            f"{_ml(without, voxel_ml)} of the liver had no Couinaud segment and joined those around it."
         )
 
     unchanged = not (outside or beyond or missing.any())
@@ -101,7 +117,8 @@ def _mend_crop(
                     "The masks hold a liver or lesions but no Couinaud segment inside the liver: split the "
                     "liver into segments first (liverseg couinaud)."
                 )
-            mended[missing] = nearest_labels(mended, missing, spacing)
+            whole = liver
+            mended = fill(mended, liver, missing & (couinaud == 0), spacing, lambda: fresh(whole))
     return (liver if grown else None), mended, tuple(warnings)
 
 

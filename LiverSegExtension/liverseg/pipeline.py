@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,9 +14,9 @@ import torch
 
 from liverseg import __version__, stages
 from liverseg.bundle import Bundle, find_bundle
-from liverseg.case import Case, CouinaudMethod, Masks, Provenance
+from liverseg.case import Case, CouinaudMethod, Masks, Point, Provenance
 from liverseg.checks import check_volume
-from liverseg.couinaud import split_liver
+from liverseg.couinaud import DEFAULT_METHOD, split_liver
 from liverseg.device import Rung, choose_device, is_out_of_memory
 from liverseg.errors import OutOfMemory, UsageError
 from liverseg.geometry import CanonicalOrder
@@ -38,6 +38,8 @@ class SegmentOptions:
         quality: "full" or "fast" (windows of stage 2 overlap less).
         model: name or folder of a bundle; None for the default.
         split_segment_4: segment IV as IVa and IVb.
+        couinaud_method: one of ``liverseg.couinaud.METHODS``.
+        landmarks: RAS mm by name, for the planes of the method ``landmarks``.
         force: go on where the gray values are no plausible HU.
     """
 
@@ -45,6 +47,8 @@ class SegmentOptions:
     quality: str = "full"
     model: str | None = None
     split_segment_4: bool = False
+    couinaud_method: str = DEFAULT_METHOD
+    landmarks: Mapping[str, Point] = field(default_factory=dict)
     force: bool = False
 
 
@@ -141,7 +145,15 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
     vessels = None if found.vessels is None else np.ascontiguousarray(order.undo(found.vessels))
     with watch.stage("couinaud"):
         progress(0.8, "Couinaud segments")
-        split = split_liver(liver, even.geometry, bundle, options.split_segment_4)
+        split = split_liver(
+            liver,
+            even.geometry,
+            bundle,
+            options.split_segment_4,
+            method=options.couinaud_method,
+            vessels=vessels,
+            landmarks=options.landmarks,
+        )
     couinaud = split.labels
     if uneven:
         couinaud = labels_to_read_grid(couinaud, even.geometry, ct)
@@ -161,7 +173,11 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
             torch=torch.__version__,
             started=started,
             seconds=watch.seconds,
-            parameters={"quality": options.quality, "split_segment_4": options.split_segment_4},
+            parameters={
+                "quality": options.quality,
+                "split_segment_4": options.split_segment_4,
+                "couinaud_method": options.couinaud_method,
+            },
             input=describe_input(ct),
         )
         case = measure(

@@ -67,13 +67,14 @@ def drop_small_claims(
     return keep[labels]
 
 
-def merge_crumbs(segments: np.ndarray) -> np.ndarray:
+def merge_crumbs(segments: np.ndarray, fixed: np.ndarray | None = None) -> np.ndarray:
     """One component a segment: every smaller piece takes the label it touches most (26-connected).
 
     A piece that touches no other segment, an island of the liver, keeps its label.
 
     Args:
         segments: uint8, 0 outside the liver.
+        fixed: bool; pieces with a voxel here keep their label.
     """
     pieces, count = cc3d.connected_components(segments, connectivity=26, return_N=True)
     statistics = cc3d.statistics(pieces)
@@ -87,7 +88,8 @@ def merge_crumbs(segments: np.ndarray) -> np.ndarray:
         best = main.get(label_of[piece])
         if best is None or sizes[piece] > sizes[best]:
             main[label_of[piece]] = piece
-    crumbs = [p for p in range(1, count + 1) if main[label_of[p]] != p]
+    held = set() if fixed is None else set(np.unique(pieces[fixed]).tolist())
+    crumbs = [p for p in range(1, count + 1) if main[label_of[p]] != p and p not in held]
     for piece in sorted(crumbs, key=lambda p: int(sizes[p])):
         box = statistics["bounding_boxes"][piece]
         wide = tuple(

@@ -33,7 +33,7 @@ ABOVE_ENGINE = ABOVE_MRML | {"liverseg_mrml"}
 IN_SLICER = {"slicer", "qt", "ctk", "vtk", "numpy", "SimpleITK", "LiverSegModuleLib"}
 # The only modules that may load PyTorch when imported; every other one is a light door or used by one.
 NETWORK_MODULES = {
-    "liverseg.couinaud",
+    "liverseg.couinaud.learned",
     "liverseg.device",
     "liverseg.evaluation.end_to_end",
     "liverseg.inference",

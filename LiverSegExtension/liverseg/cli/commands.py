@@ -9,16 +9,17 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from liverseg import __version__
-from liverseg.bundle import Bundle, file_sha256, find_bundle, installed_bundles
+from liverseg.bundle import Bundle, file_sha256, installed_bundles
 from liverseg.case import Case, CouinaudMethod, Provenance
 from liverseg.checks import check_volume
 from liverseg.cli.console import Listener
+from liverseg.cli.couinaud import Splitter, method_for, run_couinaud
 from liverseg.cli.evaluate import run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
-from liverseg.errors import InputRefused, LiverSegError, UsageError
+from liverseg.errors import LiverSegError
 from liverseg.masks_reading import read_masks
 from liverseg.measure import measure
-from liverseg.reading import describe_input, read_labels, read_volume
+from liverseg.reading import describe_input, read_volume
 from liverseg.volume import Volume
 from liverseg.writers import (
     DEFAULT_NAMES,
@@ -36,6 +37,9 @@ DONE, NO_LIVER = 0, 4
 def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
     """CT in, all outputs out."""
     _check_outputs(arguments)
+    from liverseg.couinaud.landmark_file import read_landmarks
+
+    landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
     ct = read_volume(arguments.ct, arguments.series)
     from liverseg.pipeline import SegmentOptions, segment
 
@@ -44,6 +48,8 @@ def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
         quality=arguments.quality,
         model=arguments.model,
         split_segment_4=arguments.split_segment_4,
+        couinaud_method=method_for(arguments.couinaud_method, False, bool(landmarks)),
+        landmarks=landmarks,
         force=arguments.force,
     )
     return _write(segment(ct, options, listener), arguments, listener)
@@ -57,26 +63,33 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
     checked = check_volume(ct, force=arguments.force)
     read = read_masks(arguments.masks, ct)
     masks, method, warnings = read.masks, read.method or CouinaudMethod("given"), read.warnings
-    bundle = None
+    splitter = Splitter(arguments, ct, masks.vessels)
     if not read.couinaud_given:
-        from liverseg.couinaud import split_mask
-
         listener(0.3, "Couinaud segments")
-        bundle = find_bundle(arguments.model)
-        split = split_mask(masks.liver, ct, bundle, arguments.split_segment_4)
+        split = splitter.split(masks.liver)
         masks, method = replace(masks, couinaud=split.labels), split.method
         warnings = (*warnings, *split.warnings)
     listener(0.5, "measuring")
+    provenance = _provenance_of_masks(ct, splitter.bundle, read.last_lesion_id)
     case = measure(
         ct,
         masks,
         method=method,
-        provenance=_provenance_of_masks(ct, bundle, read.last_lesion_id),
+        provenance=provenance,
         tracking_uids=read.tracking_uids,
         reviews=read.reviews,
         confidences=read.confidences,
         warnings=(*ct.warnings, *checked.warnings, *warnings),
+        fresh_split=lambda liver: splitter.split(liver).labels,
     )
+    if splitter.last is not None and read.couinaud_given:
+        # Liver that the given segments do not cover was split while measuring.
+        case = replace(
+            case,
+            provenance=_provenance_of_masks(ct, splitter.bundle, read.last_lesion_id),
+            method=replace(method, approximate=method.approximate or splitter.last.method.approximate),
+            warnings=tuple(dict.fromkeys((*case.warnings, *splitter.last.warnings))),
+        )
     return _write(case, arguments, listener)
 
 
@@ -120,30 +133,6 @@ def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int
     listener(1.0, "done")
     listener.done(str(arguments.out), case_lines(case, arguments.out))
     return DONE if case.masks.liver.any() else NO_LIVER
-
-
-def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
-    """A label map of the segments from any liver mask."""
-    if arguments.out.exists() and not arguments.overwrite:
-        raise UsageError(f"{arguments.out} is there already; choose another name, or --overwrite")
-    if not arguments.out.name.endswith(".nii.gz"):
-        raise UsageError(f"{arguments.out.name} is no name for a label map; end it with .nii.gz")
-    mask, geometry = read_labels(arguments.mask)
-    if not (mask > 0).any():
-        raise InputRefused(f"{arguments.mask.name} holds no voxel above 0, so there is no liver to split")
-    from liverseg.couinaud import split_mask
-    from liverseg.writers.atomic import make_folder, written_whole
-    from liverseg.writers.volumes import write_nifti
-
-    volume = Volume(mask, geometry)
-    split = split_mask(mask > 0, volume, find_bundle(arguments.model), arguments.split_segment_4)
-    make_folder(arguments.out.resolve().parent)
-    with written_whole(arguments.out) as temporary:
-        write_nifti(split.labels, geometry, temporary)
-    for warning in split.warnings:
-        listener.warning(warning)
-    listener.done(str(arguments.out), [f"Couinaud segments: {arguments.out}"])
-    return DONE
 
 
 def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from liverseg import __version__
+from liverseg.cli.couinaud import add_couinaud, add_method
 from liverseg.cli.evaluate import add_evaluate
 
 
@@ -23,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _segment(commands)
     _measure(commands)
-    _couinaud(commands)
+    add_couinaud(commands)
     _flr(commands)
     _series(commands)
     _check(commands)
@@ -43,6 +44,7 @@ def _segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     p.add_argument("--quality", default="full", choices=("fast", "full"), help="how far windows overlap")
     p.add_argument("--model", metavar="NAME", help="a name from 'liverseg models', or a bundle's folder")
     p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
+    add_method(p, "--couinaud-method")
     _results(p)
     _progress(p)
 
@@ -58,17 +60,9 @@ def _measure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--model", metavar="NAME", help="splits the liver when the masks hold no Couinaud segments"
     )
     p.add_argument("--split-segment-4", action="store_true", help="IVa and IVb, when the liver is split anew")
+    add_method(p, "--couinaud-method")
     _results(p)
     _progress(p)
-
-
-def _couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    p = commands.add_parser("couinaud", help="split any liver mask into the Couinaud segments")
-    p.add_argument("mask", type=Path, metavar="LIVER_MASK", help="every voxel above 0 is liver")
-    p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="label map to write")
-    p.add_argument("--model", metavar="NAME")
-    p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
-    p.add_argument("--overwrite", action="store_true", help="replace the output file")
 
 
 def _flr(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

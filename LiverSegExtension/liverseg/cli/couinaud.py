@@ -1,0 +1,184 @@
+"""``liverseg couinaud``: a label map of the segments from any liver mask."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from liverseg.errors import InputRefused, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from liverseg.bundle import Bundle
+    from liverseg.case import Point
+    from liverseg.cli.console import Listener
+    from liverseg.couinaud import Split
+    from liverseg.geometry import Geometry
+    from liverseg.volume import Volume
+
+METHOD_NAMES = ("shape", "vessels", "landmarks")
+LANDMARK_SUFFIX = ".mrk.json"
+
+
+def add_couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command's options."""
+    p = commands.add_parser("couinaud", help="split any liver mask into the Couinaud segments")
+    p.add_argument("mask", type=Path, metavar="LIVER_MASK", help="every voxel above 0 is liver")
+    p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="label map to write")
+    p.add_argument("--model", metavar="NAME")
+    add_method(p, "--method")
+    p.add_argument(
+        "--vessels",
+        type=Path,
+        metavar="FILE",
+        help="vessels on the mask's grid: 1 portal vein, 2 hepatic veins and cava, 3 kind not told",
+    )
+    p.add_argument(
+        "--save-landmarks",
+        type=Path,
+        metavar="FILE",
+        help=f"also write the first guess of the landmarks as {LANDMARK_SUFFIX}, to be moved in 3D Slicer",
+    )
+    p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
+    p.add_argument("--overwrite", action="store_true", help="replace the output files")
+
+
+def add_method(p: argparse.ArgumentParser, flag: str) -> None:
+    """The choice of the method, and the landmarks it may go by."""
+    p.add_argument(
+        flag,
+        dest="couinaud_method",
+        choices=METHOD_NAMES,
+        help="how the liver is split: learned from shape (default), by vessels, or by planes from landmarks",
+    )
+    p.add_argument(
+        "--landmarks",
+        type=Path,
+        metavar="FILE",
+        help="landmarks as JSON (RAS mm by name) or .mrk.json; those not in it are guessed",
+    )
+
+
+class Splitter:
+    """Splits livers of one scan by a command's ``--couinaud-method``, ``--landmarks`` and ``--model``.
+
+    Attributes:
+        bundle: the model, once it was called in.
+        last: the last split.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, volume: Volume, vessels: np.ndarray | None) -> None:
+        """Read the landmarks; ``vessels`` are on the volume's grid."""
+        from liverseg.couinaud.landmark_file import read_landmarks
+
+        self.bundle: Bundle | None = None
+        self.last: Split | None = None
+        self._arguments, self._volume, self._vessels = arguments, volume, vessels
+        self._landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
+
+    def split(self, liver: np.ndarray) -> Split:
+        """Split a liver (bool, k, j, i) on the volume's grid."""
+        from liverseg.bundle import find_bundle
+        from liverseg.couinaud import split_mask
+
+        self.bundle = find_bundle(self._arguments.model)
+        self.last = split_mask(
+            liver,
+            self._volume,
+            self.bundle,
+            self._arguments.split_segment_4,
+            method=method_for(self._arguments.couinaud_method, False, bool(self._landmarks)),
+            vessels=self._vessels,
+            landmarks=self._landmarks,
+        )
+        return self.last
+
+
+def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
+    """A label map of the segments from any liver mask."""
+    out, places = arguments.out, arguments.save_landmarks
+    for path in (out, *([places] if places else [])):
+        if path.exists() and not arguments.overwrite:
+            raise UsageError(f"{path} is there already; choose another name, or --overwrite")
+    if not out.name.endswith(".nii.gz"):
+        raise UsageError(f"{out.name} is no name for a label map; end it with .nii.gz")
+    if places and not places.name.endswith(LANDMARK_SUFFIX):
+        raise UsageError(f"{places.name} is no name for landmarks; end it with {LANDMARK_SUFFIX}")
+    from liverseg.bundle import find_bundle
+    from liverseg.couinaud import split_mask
+    from liverseg.couinaud.landmark_file import read_landmarks, write_landmarks
+    from liverseg.reading import read_labels
+    from liverseg.volume import Volume
+    from liverseg.writers.atomic import make_folder, written_whole
+    from liverseg.writers.volumes import write_nifti
+
+    mask, geometry = read_labels(arguments.mask)
+    liver = mask > 0
+    if not liver.any():
+        raise InputRefused(f"{arguments.mask.name} holds no voxel above 0, so there is no liver to split")
+    landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
+    vessels = read_vessels(arguments.vessels, geometry) if arguments.vessels else None
+    split = split_mask(
+        liver,
+        Volume(mask, geometry),
+        find_bundle(arguments.model),
+        arguments.split_segment_4,
+        method=method_for(arguments.couinaud_method, vessels is not None, bool(landmarks)),
+        vessels=vessels,
+        landmarks=landmarks,
+    )
+    make_folder(out.resolve().parent)
+    with written_whole(out) as temporary:
+        write_nifti(split.labels, geometry, temporary)
+    if places:
+        make_folder(places.resolve().parent)
+        with written_whole(places) as temporary:
+            write_landmarks(_guessed(liver, geometry), temporary)
+    for warning in split.warnings:
+        listener.warning(warning)
+    sure = "" if split.method.confidence is None else f", confidence {split.method.confidence:.2f}"
+    approximate = ", approximate" if split.method.approximate else ""
+    lines = [f"Couinaud segments: {out} ({split.method.name}{sure}{approximate})"]
+    listener.done(str(out), lines + ([f"Landmarks: {places}"] if places else []))
+    return 0
+
+
+def method_for(asked: str | None, has_vessels: bool, has_landmarks: bool) -> str:
+    """The method asked for; else the one whose guide was given, else by shape."""
+    if asked:
+        return asked
+    if has_landmarks:
+        return "landmarks"
+    return "vessels" if has_vessels else "shape"
+
+
+def read_vessels(path: Path, geometry: Geometry) -> np.ndarray:
+    """Vessel labels 0..3 on a grid.
+
+    Raises:
+        InputRefused: unreadable, another grid, or other labels.
+    """
+    from liverseg.masks_reading import onto_grid
+    from liverseg.reading import read_labels
+
+    array, own = read_labels(path)
+    array, _ = onto_grid(array, own, geometry, path.name, same_box=True)
+    low, high = int(array.min(initial=0)), int(array.max(initial=0))
+    if low < 0 or high > 3:
+        raise InputRefused(
+            f"{path.name} has labels from {low} to {high}; expected 1 portal vein, 2 hepatic veins and cava, "
+            "3 vessel"
+        )
+    return array.astype("uint8")
+
+
+def _guessed(liver: np.ndarray, geometry: Geometry) -> dict[str, Point]:
+    from liverseg.couinaud.crop import LiverCrop
+    from liverseg.couinaud.landmarks import first_landmarks
+
+    crop = LiverCrop.of(liver, geometry)
+    if crop is None:
+        raise InputRefused("there is no liver to split")
+    return first_landmarks(crop)

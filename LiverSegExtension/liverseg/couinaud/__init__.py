@@ -1,0 +1,29 @@
+"""The eight Couinaud segments of a liver, by one of three methods.
+
+- ``shape``: a network that learned them from label maps sees the liver's mask (``learned``).
+- ``vessels``: the portal vein and the hepatic veins guide the borders (``vessels``).
+- ``landmarks``: planes through points that a person placed, or guessed from the shape (``landmarks``).
+
+:func:`split_liver` and :func:`split_mask` choose among them, and :func:`resplit` keeps what a person drew.
+"""
+
+from liverseg.couinaud.checks import doubts
+from liverseg.couinaud.method import Drawn, Guides, MethodUnavailable, SplitMethod
+from liverseg.couinaud.resplit import resplit
+from liverseg.couinaud.segment_iv import split_segment_iv
+from liverseg.couinaud.splitting import DEFAULT_METHOD, METHODS, Split, split_liver, split_mask
+
+__all__ = [
+    "DEFAULT_METHOD",
+    "METHODS",
+    "Drawn",
+    "Guides",
+    "MethodUnavailable",
+    "Split",
+    "SplitMethod",
+    "doubts",
+    "resplit",
+    "split_liver",
+    "split_mask",
+    "split_segment_iv",
+]

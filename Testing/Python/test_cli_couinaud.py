@@ -1,0 +1,105 @@
+"""The Couinaud methods at the shell's door."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from liverseg.cli import main
+from liverseg.phantom import make_phantom, write_nifti
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom(seed=78, shape_kji=(64, 96, 110), spacing_kji=(4.0, 3.6, 3.4))
+
+
+@pytest.fixture(scope="module")
+def patient(phantom, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("patient")
+    write_nifti(phantom, folder)
+    return folder
+
+
+def labels_of(path: Path) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def couinaud(patient: Path, out: Path, *options: str) -> int:
+    return main(["couinaud", str(patient / "liver.nii.gz"), "-o", str(out), *options])
+
+
+def test_vessels_guide_the_split_when_they_are_given(patient, tmp_path, capsys):
+    out = tmp_path / "vessels.nii.gz"
+    assert couinaud(patient, out, "--vessels", str(patient / "vessels.nii.gz"), "--split-segment-4") == 0
+    assert "guided by vessels, confidence 0." in capsys.readouterr().out
+    assert set(np.unique(labels_of(out))) == set(range(10))
+
+
+def test_a_method_without_its_vessels_warns_and_falls_back(patient, tmp_path, capsys):
+    assert couinaud(patient, tmp_path / "c.nii.gz", "--method", "vessels") == 0
+    said = capsys.readouterr()
+    assert "no vessels were given" in said.err
+    assert "learned from shape" in said.out
+
+
+def test_saved_landmarks_can_be_moved_and_given_back(patient, tmp_path, capsys):
+    first, second, points = (tmp_path / n for n in ("a.nii.gz", "b.nii.gz", "points.mrk.json"))
+    assert couinaud(patient, first, "--method", "landmarks", "--save-landmarks", str(points)) == 0
+    assert "guessed from the liver's shape" in capsys.readouterr().err
+    markups = json.loads(points.read_text())
+    for point in markups["markups"][0]["controlPoints"]:
+        if point["label"] == "portal_bifurcation":
+            point["position"][2] += 25
+    points.write_text(json.dumps(markups))
+    assert couinaud(patient, second, "--landmarks", str(points)) == 0
+    assert "planes from landmarks" in capsys.readouterr().out
+    upper = [np.count_nonzero(np.isin(labels_of(path), (7, 8))) for path in (first, second)]
+    assert upper[1] < 0.9 * upper[0]
+
+
+def test_bad_guides_are_refused_and_nothing_is_written(patient, tmp_path):
+    out = tmp_path / "c.nii.gz"
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text("[]")
+    assert couinaud(patient, out, "--landmarks", str(wrong)) == 3
+    assert couinaud(patient, out, "--landmarks", str(tmp_path / "none.json")) == 3
+    assert couinaud(patient, out, "--vessels", str(patient / "ct.nii.gz")) == 3
+    assert couinaud(patient, out, "--save-landmarks", str(tmp_path / "points.json")) == 2
+    assert not out.exists()
+
+
+def test_measure_splits_by_the_method_asked_for_when_the_masks_hold_no_segments(patient, phantom, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for name in ("liver", "vessels"):
+        (masks / f"{name}.nii.gz").write_bytes((patient / f"{name}.nii.gz").read_bytes())
+    out = tmp_path / "out"
+    asked = ["--couinaud-method", "vessels"]
+    assert main(["measure", str(patient / "ct.nii.gz"), "--masks", str(masks), "-o", str(out), *asked]) == 0
+    method = json.loads((out / "report.json").read_text())["method"]
+    assert method["name"] == "guided by vessels"
+    assert 0.5 < method["confidence"] < 1
+
+
+def test_measure_keeps_the_segments_that_were_drawn_and_splits_the_rest_anew(patient, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "liver.nii.gz").write_bytes((patient / "liver.nii.gz").read_bytes())
+    image = sitk.ReadImage(str(patient / "couinaud.nii.gz"))
+    drawn = sitk.GetArrayFromImage(image)
+    levels = np.flatnonzero(drawn.any(axis=(1, 2)))
+    drawn[: levels[0] + len(levels) // 4] = 0
+    part = sitk.GetImageFromArray(drawn)
+    part.CopyInformation(image)
+    sitk.WriteImage(part, str(masks / "couinaud.nii.gz"))
+    out = tmp_path / "out"
+    assert main(["measure", str(patient / "ct.nii.gz"), "--masks", str(masks), "-o", str(out)]) == 0
+    found = labels_of(out / "couinaud.nii.gz")
+    assert np.array_equal(found[drawn > 0], drawn[drawn > 0])
+    report = json.loads((out / "report.json").read_text())
+    assert report["provenance"]["weights_sha256"].keys() == {"couinaud"}, "the network was called in"
