@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from liverseg import __version__
+from liverseg.cli import compare
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     _measure(commands)
     _couinaud(commands)
     _flr(commands)
+    compare.add_parser(commands)
     _series(commands)
     _check(commands)
     _models(commands)
