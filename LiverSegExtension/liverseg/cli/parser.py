@@ -74,7 +74,11 @@ def _couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _flr(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = commands.add_parser("flr", help="future liver remnant of a planned resection")
     p.add_argument("folder", type=Path, metavar="OUT", help="a result folder; its report gets the remnant")
-    p.add_argument("--resect", required=True, metavar="V,VI,...", help="segments to be resected")
+    what = p.add_mutually_exclusive_group(required=True)
+    what.add_argument("--resect", metavar="V,VI,...", help="segments to be resected; IV, or IVa and IVb")
+    what.add_argument(
+        "--resect-mask", type=Path, metavar="FILE", help="or a mask of any resected part, on the CT's grid"
+    )
     p.add_argument("--height-cm", type=float)
     p.add_argument("--weight-kg", type=float)
 

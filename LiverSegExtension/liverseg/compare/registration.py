@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from liverseg.compare.time_point import TimePoint
-from liverseg.geometry import Geometry, bounding_box
+from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.progress import Progress, silent
 from liverseg.reading import to_sitk
 
@@ -96,9 +96,11 @@ def register_livers(before: TimePoint, after: TimePoint, progress: Progress = si
 
     The CTs take part when both are given. The same mask twice gives the identity without a search.
     """
-    fixed = _Shape.of(after, _grid_around(after, MARGIN_MM))
+    grid = _grid_around(after, MARGIN_MM)
     if _same_masks(before, after):
-        return _judged(sitk.Transform(3, sitk.sitkIdentity), ("identity",), fixed, fixed, None)
+        nowhere = np.zeros((3, *grid.shape), dtype=np.float32)
+        return Registration(("identity",), 1.0, 1.0, 0.0, 1.0, nowhere, grid)
+    fixed = _Shape.of(after, grid)
     moving = _Shape.of(before, _grid_around(before, MARGIN_MM))
     progress(0.1, "registering the livers: rigid")
     transform: sitk.Transform = _rigid(fixed, moving)
@@ -341,7 +343,12 @@ def _jacobian(field: np.ndarray, grid: Geometry) -> np.ndarray:
 
 
 def _same_masks(before: TimePoint, after: TimePoint) -> bool:
-    return before.geometry.matches(after.geometry) and np.array_equal(before.liver_mask, after.liver_mask)
+    """Whether both livers are the same voxels in the world, however they are stored."""
+    orders = [CanonicalOrder.of(point.geometry) for point in (before, after)]
+    one, other = (o.geometry(p.geometry) for o, p in zip(orders, (before, after), strict=True))
+    return one.matches(other) and np.array_equal(
+        orders[0].apply(before.liver_mask), orders[1].apply(after.liver_mask)
+    )
 
 
 def _grid_around(point: TimePoint, margin_mm: float) -> Geometry:
