@@ -144,7 +144,7 @@ def test_the_command_takes_a_mask_and_refuses_one_of_another_grid(
     write_case(case, tmp_path / "out", ["liver", "lesions", "report"])
     resect = np.isin(case.masks.couinaud, (5, 8)).astype(np.uint8)
     write_nifti(resect, case.ct.geometry, tmp_path / "resect.nii.gz")
-    other = make_case((20, 34, 48))
+    other = make_case((26, 34, 48), (2.5, 2.0, 1.6))
     write_nifti(other.masks.liver.astype(np.uint8), other.ct.geometry, tmp_path / "other.nii.gz")
     write_nifti(np.zeros_like(resect), case.ct.geometry, tmp_path / "empty.nii.gz")
     report = tmp_path / "out" / "report.json"
