@@ -28,16 +28,9 @@ def lesion(lesion_id: int, long_axis_mm: float, volume_ml: float = 1.0) -> Lesio
 
 def test_targets_are_the_two_longest_measurable_ones() -> None:
     lesions = [lesion(1, 18), lesion(2, 9.9), lesion(3, 31), lesion(4, 18, volume_ml=3)]
-    assert choose_targets(lesions, slice_mm=2.0) == (3, 4)
-    assert choose_targets(lesions[1:2], slice_mm=2.0) == ()
-    assert choose_targets([], slice_mm=2.0) == ()
-
-
-def test_in_thick_slices_a_target_has_twice_their_thickness() -> None:
-    lesions = [lesion(1, 15), lesion(2, 13)]
-    assert choose_targets(lesions, slice_mm=5.0) == (1, 2)
-    assert choose_targets(lesions, slice_mm=7.0) == (1,)
-    assert choose_targets(lesions, slice_mm=10.0) == ()
+    assert choose_targets(lesions) == (3, 4)
+    assert choose_targets(lesions[1:2]) == ()
+    assert choose_targets([]) == ()
 
 
 def test_the_sum_adds_parts_counts_merged_ones_once_and_gone_ones_as_nothing() -> None:

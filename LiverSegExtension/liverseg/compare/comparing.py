@@ -38,7 +38,7 @@ def compare_cases(
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     first, last = _point(before), _point(after)
     middle = [_point(each) for each in between]
-    targets = recist.choose_targets(first.measured, first.slice_mm)
+    targets = recist.choose_targets(first.measured)
     sums: list[float | None] = [_sum_of(first, targets)]
     for n, point in enumerate(middle):
         progress(0.8 * n / (len(middle) + 1), f"scan {n + 2}")

@@ -13,8 +13,6 @@ from liverseg.compare.result import Change
 
 # At most two targets an organ.
 TARGETS_PER_ORGAN = 2
-# Where slices are thicker than 5 mm, a lesion is measurable from twice their thickness.
-THICK_SLICE_MM = 5.0
 # Limits that the sum is held against: fall from baseline; rise from the smallest sum, and its least length.
 FALL_PERCENT = -30.0
 RISE_PERCENT = 20.0
@@ -22,19 +20,13 @@ RISE_MM = 5.0
 ROUNDING = 1e-6
 
 
-def choose_targets(lesions: Sequence[LesionReadout], slice_mm: float) -> tuple[int, ...]:
+def choose_targets(lesions: Sequence[LesionReadout]) -> tuple[int, ...]:
     """Ids of the largest measurable lesions, at most two, by falling long axis.
 
     Args:
         lesions: of the first scan, without those that a reader rejected.
-        slice_mm: distance of its slices.
     """
-    smallest = 2.0 * slice_mm if slice_mm > THICK_SLICE_MM + ROUNDING else 0.0
-    measurable = [
-        lesion
-        for lesion in lesions
-        if lesion.recist_measurable and lesion.long_axis_mm >= smallest - ROUNDING
-    ]
+    measurable = [lesion for lesion in lesions if lesion.recist_measurable]
     largest = sorted(measurable, key=lambda lesion: (-lesion.long_axis_mm, -lesion.volume_ml, lesion.id))
     return tuple(lesion.id for lesion in largest[:TARGETS_PER_ORGAN])
 
