@@ -135,7 +135,6 @@ def plot(found: FoundLesions, unseen: np.ndarray, bins: int, path: Path) -> None
         )
         below.hist(values, bins=np.linspace(0, 1, 21), histtype="step", color=color)
     top.set(ylabel="share of true lesions", xlim=(0, 1), ylim=(0, 1))
-    top.set_aspect("equal")
     top.legend(loc="upper left", frameon=False)
     below.set(xlabel="confidence", ylabel="lesions")
     figure.savefig(path, dpi=150)
