@@ -12,7 +12,8 @@ from liverseg.compare import TimePoint, compare_cases
 from liverseg.compare.registration import Registration, register_livers
 from liverseg.compare.result import Comparison
 from liverseg.phantom import PlannedLesion
-from two_scans import Motion, middle_of, scan
+from liverseg.phantom_motion import Motion, middle_of
+from two_scans import scan
 
 MOTION = Motion()
 GREW, SHRANK, SAME, GONE, CAME = (
