@@ -137,13 +137,25 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Remnant:
-    """Future liver remnant, by :func:`liverseg.remnant.future_liver_remnant`; None where not known."""
+    """Future liver remnant, by the functions in :mod:`liverseg.remnant`; None where not known.
+
+    Attributes:
+        resected: numerals of whole segments; empty where a mask says what is resected.
+        remnant_ml: liver that stays, without the tumor in it.
+        percent_of_liver: of the whole liver without tumor.
+        standardized_liver_ml, percent_of_standardized: with height and weight.
+        resected_ml: what is taken out, tumor included.
+        tumor_resected_ml, tumor_left_ml: lesions in the resected part and in the remnant.
+    """
 
     resected: tuple[str, ...]
     remnant_ml: float
     percent_of_liver: float | None
     standardized_liver_ml: float | None = None
     percent_of_standardized: float | None = None
+    resected_ml: float | None = None
+    tumor_resected_ml: float | None = None
+    tumor_left_ml: float | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from liverseg.geometry import CanonicalOrder, Geometry
 from liverseg.labels import Structure, numeral
 from liverseg.surfaces import surface_area
 
-# RECIST 1.1: a lesion on CT is measurable from 10 mm of long axis (slices of up to 5 mm).
+# RECIST 1.1: a lesion on CT is measurable from 10 mm of long axis, in slices of more than 5 mm from twice
+# their thickness.
 MEASURABLE_MM = 10.0
+THICK_SLICE_MM = 5.0
 # A segment is listed with this share of the lesion, or with this much of it.
 LISTED_SHARE_PERCENT = 10.0
 LISTED_ML = 0.5
@@ -116,6 +118,7 @@ def primary_segment(shares: Sequence[SegmentShare], structures: Sequence[Structu
     return "/".join(numeral(s) for s in structures if numeral(s) in tied)
 
 
-def is_measurable(long_axis_mm: float) -> bool:
-    """RECIST 1.1: long axis of at least 10 mm."""
-    return long_axis_mm >= MEASURABLE_MM - ROUNDING_MM
+def is_measurable(long_axis_mm: float, slice_mm: float = 0.0) -> bool:
+    """RECIST 1.1: long axis of at least 10 mm, and of twice the distance of slices more than 5 mm apart."""
+    smallest = MEASURABLE_MM if slice_mm <= THICK_SLICE_MM + ROUNDING_MM else 2.0 * slice_mm
+    return long_axis_mm >= smallest - ROUNDING_MM

@@ -307,7 +307,7 @@ def _lesion_readout(
         contrast_to_liver_hu=_difference(mean, liver.mean_hu),
         sphericity=sphericity(mask, grid),
         distance_to_surface_mm=crop.border.distance_mm(face_centers(mask) + corner),
-        recist_measurable=is_measurable(axes.long_axis_mm),
+        recist_measurable=is_measurable(axes.long_axis_mm, grid.spacing_kji[0]),
         touches_volume_edge=_touches_edge(crop, box),
         confidence=said.confidences.get(lesion_id),
         review=said.reviews.get(lesion_id, Review()),

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
-from liverseg import __version__, stages
+from liverseg import __version__, calibration, stages
 from liverseg.bundle import Bundle, find_bundle
 from liverseg.case import Case, CouinaudMethod, Masks, Point, Provenance
 from liverseg.checks import check_volume
@@ -131,6 +131,7 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
         progress(0.0, "checking the CT")
         checked = check_volume(ct, force=options.force)
         bundle = find_bundle(options.model)
+        calibrated = calibration.from_card(bundle.card)
         device = choose_device(options.device)
     uneven = needs_even_grid(ct)
     with watch.stage("grid"):
@@ -177,6 +178,7 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
                 "quality": options.quality,
                 "split_segment_4": options.split_segment_4,
                 "couinaud_method": options.couinaud_method,
+                "confidence": "raw" if calibrated is None else "calibrated",
             },
             input=describe_input(ct),
         )
@@ -185,19 +187,11 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
             Masks(liver=liver, couinaud=couinaud, lesions=labels, vessels=vessels),
             method=split.method if liver.any() else CouinaudMethod("none"),
             provenance=provenance,
-            confidences=confidences(labels, score),
+            confidences=calibration.confidences(labels, score, ct.geometry.voxel_volume_ml, calibrated),
             warnings=(*ct.warnings, *checked.warnings, *found.warnings, *split.warnings),
         )
     progress(0.95, "measured")
     return case, score
-
-
-def confidences(labels: np.ndarray, score: np.ndarray) -> dict[int, float]:
-    """Mean lesion probability inside each lesion."""
-    inside = labels > 0
-    sums = np.bincount(labels[inside], weights=score[inside])
-    counts = np.bincount(labels[inside])
-    return {int(n): round(float(sums[n] / counts[n]), 4) for n in np.flatnonzero(counts)}
 
 
 def _networks(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from liverseg.case import Remnant, SegmentReadout
 from liverseg.errors import UsageError
@@ -40,19 +43,44 @@ def future_liver_remnant(
         UsageError: no segment or an unknown one; only one of height and weight; a value no person has.
     """
     gone = _known_segments(segments, resected)
+    out = [segment for segment in segments if segment.name in gone]
     kept = [segment for segment in segments if segment.name not in gone]
-    remnant_ml = _without_tumor(kept)
-    functional_ml = _without_tumor(segments)
-    standardized = None
-    if height_cm is not None or weight_kg is not None:
-        standardized = standardized_liver_ml(height_cm, weight_kg)
-    return Remnant(
-        resected=tuple(segment.name for segment in segments if segment.name in gone),
-        remnant_ml=remnant_ml,
-        percent_of_liver=100.0 * remnant_ml / functional_ml if functional_ml > 0 else None,
-        standardized_liver_ml=standardized,
-        percent_of_standardized=100.0 * remnant_ml / standardized if standardized is not None else None,
-    )
+    parts = [_Part(sum(s.volume_ml for s in each), sum(s.lesion_ml for s in each)) for each in (out, kept)]
+    return _remnant(parts[0], parts[1], tuple(s.name for s in out), height_cm, weight_kg)
+
+
+def remnant_outside_mask(
+    liver: np.ndarray,
+    lesions: np.ndarray,
+    resect: np.ndarray,
+    voxel_volume_ml: float,
+    height_cm: float | None = None,
+    weight_kg: float | None = None,
+) -> Remnant:
+    """The remnant after resection of any part of the liver, by the definitions of whole segments.
+
+    Args:
+        liver: bool (k, j, i), lesions included.
+        lesions: 0 or the lesion's id, on the same grid.
+        resect: bool, what is taken out; voxels of it outside of the liver do not count.
+        voxel_volume_ml: volume of a voxel.
+        height_cm, weight_kg: of the person, both or neither.
+
+    Raises:
+        UsageError: no liver; the mask holds no part of it; height and weight as
+            :func:`future_liver_remnant`.
+    """
+    if not liver.any():
+        raise UsageError("There is no liver to resect: the liver's mask is empty.")
+    if not resect.any():
+        raise UsageError("The mask of the resection is empty: mark what is taken out with values above 0.")
+    if not (resect & liver).any():
+        raise UsageError("The mask of the resection lies outside of the liver: check that it fits this CT.")
+    parts = [
+        _Part(*(voxel_volume_ml * int(np.count_nonzero(each)) for each in (part, part & (lesions > 0))))
+        for part in (liver & resect, liver & ~resect)
+    ]
+    return _remnant(parts[0], parts[1], (), height_cm, weight_kg)
 
 
 def standardized_liver_ml(height_cm: float | None, weight_kg: float | None) -> float:
@@ -79,8 +107,37 @@ def standardized_liver_ml(height_cm: float | None, weight_kg: float | None) -> f
     return volume
 
 
-def _without_tumor(segments: Sequence[SegmentReadout]) -> float:
-    return sum(segment.volume_ml - segment.lesion_ml for segment in segments)
+@dataclass(frozen=True)
+class _Part:
+    """A part of the liver: its volume, and that of the lesions in it."""
+
+    volume_ml: float
+    tumor_ml: float
+
+    @property
+    def without_tumor_ml(self) -> float:
+        return self.volume_ml - self.tumor_ml
+
+
+def _remnant(
+    out: _Part, kept: _Part, names: tuple[str, ...], height_cm: float | None, weight_kg: float | None
+) -> Remnant:
+    """The numbers of a resection from what goes and what stays."""
+    functional_ml = out.without_tumor_ml + kept.without_tumor_ml
+    remnant_ml = kept.without_tumor_ml
+    standardized = None
+    if height_cm is not None or weight_kg is not None:
+        standardized = standardized_liver_ml(height_cm, weight_kg)
+    return Remnant(
+        resected=names,
+        remnant_ml=remnant_ml,
+        percent_of_liver=100.0 * remnant_ml / functional_ml if functional_ml > 0 else None,
+        standardized_liver_ml=standardized,
+        percent_of_standardized=100.0 * remnant_ml / standardized if standardized is not None else None,
+        resected_ml=out.volume_ml,
+        tumor_resected_ml=out.tumor_ml,
+        tumor_left_ml=kept.tumor_ml,
+    )
 
 
 def _known_segments(segments: Sequence[SegmentReadout], resected: Sequence[str]) -> set[str]:

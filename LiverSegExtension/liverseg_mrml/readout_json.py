@@ -14,19 +14,16 @@ import numpy as np
 from liverseg.case import (
     Case,
     CouinaudMethod,
-    LesionReadout,
     LiverReadout,
     Masks,
-    Point,
     Provenance,
     Remnant,
-    Review,
     SegmentReadout,
-    SegmentShare,
 )
 from liverseg.errors import InputRefused
 from liverseg.geometry import Geometry
 from liverseg.volume import Source, Volume
+from liverseg.writers.report_json import lesion_of
 
 FORMAT = 1
 
@@ -70,7 +67,7 @@ class StoredReadout:
             masks=masks,
             liver=LiverReadout(**fields["liver"]),
             segments=tuple(SegmentReadout(**segment) for segment in fields["segments"]),
-            lesions=tuple(_lesion(lesion) for lesion in fields["lesions"]),
+            lesions=tuple(lesion_of(lesion) for lesion in fields["lesions"]),
             method=self.method,
             provenance=self.provenance,
             summary=tuple(fields["summary"]),
@@ -133,24 +130,6 @@ def stored_readout(text: str | None) -> StoredReadout:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputRefused("the segmentation holds no LiverSeg read-out; run LiverSeg on its CT") from error
-
-
-def _lesion(fields: dict[str, Any]) -> LesionReadout:
-    return LesionReadout(
-        **{
-            **fields,
-            "long_axis_points_ras_mm": tuple(_point(point) for point in fields["long_axis_points_ras_mm"]),
-            "short_axis_points_ras_mm": tuple(_point(point) for point in fields["short_axis_points_ras_mm"]),
-            "centroid_ras_mm": _point(fields["centroid_ras_mm"]),
-            "segments": tuple(SegmentShare(**share) for share in fields["segments"]),
-            "review": Review(**fields["review"]),
-        }
-    )
-
-
-def _point(values: list[float]) -> Point:
-    x, y, z = values
-    return x, y, z
 
 
 def _plain(value: object) -> object:

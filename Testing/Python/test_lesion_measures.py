@@ -7,7 +7,7 @@ import pytest
 
 from liverseg import labels
 from liverseg.axes import max_diameter_3d_mm, recist_axes
-from liverseg.case import SegmentShare
+from liverseg.case import CouinaudMethod, Masks, Provenance, SegmentShare
 from liverseg.geometry import Geometry
 from liverseg.lesion_measures import (
     centroid_kji,
@@ -19,7 +19,9 @@ from liverseg.lesion_measures import (
     sphericity,
     volume_ml,
 )
+from liverseg.measure import measure
 from liverseg.surfaces import Border, face_centers, surface_area
+from liverseg.volume import Volume
 from made_cases import rotation_about
 
 SPACINGS = [(1.0, 1.0, 1.0), (2.5, 0.8, 0.8), (5.0, 0.7, 0.9)]
@@ -337,3 +339,59 @@ def test_measurable_begins_at_exactly_ten_millimeters() -> None:
     assert is_measurable(10 * 0.7 / 0.7)
     assert is_measurable(9.9999999999)
     assert not is_measurable(9.99)
+
+
+def test_in_slices_of_more_than_five_millimeters_measurable_begins_at_twice_their_thickness() -> None:
+    assert is_measurable(10.0, slice_mm=5.0)
+    assert not is_measurable(10.0, slice_mm=5.5)
+    assert is_measurable(11.0, slice_mm=5.5)
+    assert not is_measurable(15.9, slice_mm=8.0)
+
+
+def test_a_ball_in_a_case_has_its_segment_share_depth_and_hu_as_it_was_put_in() -> None:
+    # Center and radius in mm on a grid of 1 mm: the ball lies 12 mm below the liver's upper surface, three
+    # quarters of it right of the plane that parts segments VIII and IV.
+    shape = (60, 70, 90)
+    liver = np.zeros(shape, dtype=bool)
+    liver[5:50, 5:65, 5:85] = True
+    k, j, i = np.indices(shape)
+    ball = (k - 28) ** 2 + (j - 35) ** 2 + (i - 40) ** 2 <= 10.0**2
+    couinaud = np.where(liver, np.where(i <= 44, 8, 4), 0).astype(np.uint8)
+    hu = np.where(ball, 55, np.where(liver, 100, -50)).astype(np.int16)
+    case = measure(
+        Volume(hu, grid(shape, (1.0, 1.0, 1.0))),
+        Masks(liver, couinaud, ball.astype(np.uint16)),
+        method=CouinaudMethod("planes"),
+        provenance=Provenance("test"),
+    )
+    (lesion,) = case.lesions
+    # A cap of height h = 10.5 - 5 of a ball of radius 10: pi h^2 (3 r - h) / 3 of 4/3 pi r^3.
+    cap = np.pi * 5.5**2 * (30 - 5.5) / 3 / (4 / 3 * np.pi * 1000)
+    shares = {share.name: share.share_percent for share in lesion.segments}
+    assert shares["IV"] == pytest.approx(100 * cap, abs=1.5)
+    assert shares["VIII"] + shares["IV"] == pytest.approx(100.0)
+    assert lesion.primary_segment == lesion.centroid_segment == "VIII"
+    assert lesion.distance_to_surface_mm == pytest.approx(49.5 - 38.5)
+    assert (lesion.mean_hu, lesion.sd_hu, lesion.contrast_to_liver_hu) == (55.0, 0.0, -45.0)
+    assert case.liver.mean_hu == 100.0
+    assert case.liver.tumor_burden_percent == pytest.approx(100 * ball.sum() / liver.sum())
+    assert lesion.volume_ml == pytest.approx(4 / 3 * np.pi, rel=0.01)
+    assert lesion.recist_measurable
+    assert not lesion.touches_volume_edge
+
+
+def test_a_lesion_at_the_edge_of_the_scan_says_so_and_one_beside_it_does_not() -> None:
+    shape = (12, 20, 20)
+    liver = np.ones(shape, dtype=bool)
+    lesions = np.zeros(shape, dtype=np.uint16)
+    lesions[0:3, 4:8, 4:8] = 1
+    lesions[5:8, 10:14, 1:5] = 2
+    lesions[5:8, 4:8, 16:20] = 3
+    case = measure(
+        Volume(np.zeros(shape, dtype=np.int16), grid(shape, (2.0, 1.0, 1.0))),
+        Masks(liver, np.full(shape, 5, dtype=np.uint8), lesions),
+        method=CouinaudMethod("planes"),
+        provenance=Provenance("test"),
+    )
+    assert [lesion.touches_volume_edge for lesion in case.lesions] == [True, False, True]
+    assert any("Lesion 1, 3 reaches the edge" in warning for warning in case.warnings)

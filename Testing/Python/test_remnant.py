@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import fields
+from pathlib import Path
 
+import jsonschema
+import numpy as np
 import pytest
 
+from liverseg.case import Case, Remnant
+from liverseg.cli import main
 from liverseg.errors import UsageError
-from liverseg.remnant import future_liver_remnant, standardized_liver_ml
+from liverseg.remnant import future_liver_remnant, remnant_outside_mask, standardized_liver_ml
+from liverseg.writers import write_case
+from liverseg.writers.volumes import write_nifti
 from made_cases import make_case
 
 
@@ -73,3 +82,93 @@ def test_a_height_or_weight_of_no_adult_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=word):
         future_liver_remnant(make_case().segments, ["I"], height_cm, weight_kg)
+
+
+def masks_of(case: Case, resected: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    masks = case.masks
+    resect = np.isin(masks.couinaud, resected)
+    return masks.liver, masks.lesions, resect, case.ct.geometry.voxel_volume_ml
+
+
+def test_tumor_is_told_inside_and_outside_of_the_resected_part() -> None:
+    case = make_case()
+    total = sum(lesion.volume_ml for lesion in case.lesions)
+    for names in (["V", "VI", "VII", "VIII"], ["II", "III"], ["I"]):
+        remnant = future_liver_remnant(case.segments, names)
+        gone = [s for s in case.segments if s.name in names]
+        assert remnant.resected_ml == pytest.approx(sum(s.volume_ml for s in gone))
+        assert remnant.tumor_resected_ml == pytest.approx(sum(s.lesion_ml for s in gone))
+        assert remnant.tumor_resected_ml + remnant.tumor_left_ml == pytest.approx(total)
+        assert remnant.resected_ml + remnant.remnant_ml + remnant.tumor_left_ml == pytest.approx(
+            case.liver.volume_ml
+        )
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_mask_of_whole_segments_gives_what_their_names_give(split: bool) -> None:
+    case = make_case(split_segment_4=split)
+    by_mask = remnant_outside_mask(*masks_of(case, (4, 9, 5, 8)), height_cm=170, weight_kg=70)
+    by_name = future_liver_remnant(case.segments, ["IV", "V", "VIII"], 170, 70)
+    assert by_mask.resected == ()
+    for field in fields(Remnant):
+        if field.name != "resected":
+            assert getattr(by_mask, field.name) == pytest.approx(getattr(by_name, field.name)), field.name
+
+
+def test_a_mask_may_cut_segments_and_lesions_and_reach_outside_the_liver() -> None:
+    case = make_case()
+    liver, lesions, _, voxel_ml = masks_of(case, (1,))
+    resect = np.zeros_like(liver)
+    resect[:, :, :20] = True
+    remnant = remnant_outside_mask(liver, lesions, resect, voxel_ml)
+    assert remnant.resected_ml == pytest.approx(liver[:, :, :20].sum() * voxel_ml)
+    assert remnant.tumor_resected_ml == pytest.approx((lesions[:, :, :20] > 0).sum() * voxel_ml)
+    assert remnant.remnant_ml == pytest.approx((liver & (lesions == 0))[:, :, 20:].sum() * voxel_ml)
+
+
+def test_a_mask_that_resects_nothing_is_refused() -> None:
+    liver, lesions, resect, voxel_ml = masks_of(make_case(), (5,))
+    nothing = np.zeros_like(liver)
+    with pytest.raises(UsageError, match="empty"):
+        remnant_outside_mask(liver, lesions, nothing, voxel_ml)
+    with pytest.raises(UsageError, match="outside of the liver"):
+        remnant_outside_mask(liver, lesions, ~liver, voxel_ml)
+    with pytest.raises(UsageError, match="no liver"):
+        remnant_outside_mask(nothing, lesions, resect, voxel_ml)
+
+
+def test_the_command_takes_a_mask_and_refuses_one_of_another_grid(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    case = make_case()
+    write_case(case, tmp_path / "out", ["liver", "lesions", "report"])
+    resect = np.isin(case.masks.couinaud, (5, 8)).astype(np.uint8)
+    write_nifti(resect, case.ct.geometry, tmp_path / "resect.nii.gz")
+    other = make_case((26, 34, 48), (2.5, 2.0, 1.6))
+    write_nifti(other.masks.liver.astype(np.uint8), other.ct.geometry, tmp_path / "other.nii.gz")
+    write_nifti(np.zeros_like(resect), case.ct.geometry, tmp_path / "empty.nii.gz")
+    report = tmp_path / "out" / "report.json"
+    before = report.read_bytes()
+    for name, code, word in (
+        ("other", 3, "grid"),
+        ("empty", 2, "empty"),
+        ("missing", 3, "does not exist"),
+    ):
+        arguments = ["flr", str(tmp_path / "out"), "--resect-mask", str(tmp_path / f"{name}.nii.gz")]
+        assert main(arguments) == code
+        lines = capfd.readouterr().err.strip().splitlines()
+        assert len(lines) == 1
+        assert word in lines[0]
+        assert report.read_bytes() == before
+    assert main(["flr", str(tmp_path / "out"), "--resect-mask", str(tmp_path / "resect.nii.gz")]) == 0
+    told = json.loads(report.read_text(encoding="utf-8"))["remnant"]
+    by_name = future_liver_remnant(case.segments, ["V", "VIII"])
+    assert told["remnant_ml"] == pytest.approx(by_name.remnant_ml, abs=1e-3)
+    assert told["tumor_left_ml"] == pytest.approx(by_name.tumor_left_ml, abs=1e-3)
+    schema = Path(__file__).parents[2] / "Resources" / "Schemas" / "report.schema.json"
+    jsonschema.validate(
+        json.loads(report.read_text(encoding="utf-8")), json.loads(schema.read_text(encoding="utf-8"))
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main(["flr", str(tmp_path / "out")])
+    assert stopped.value.code == 2

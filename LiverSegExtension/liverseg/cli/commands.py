@@ -7,19 +7,21 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from liverseg import __version__
 from liverseg.bundle import Bundle, file_sha256, installed_bundles
-from liverseg.case import Case, CouinaudMethod, Provenance
+from liverseg.case import Case, CouinaudMethod, Provenance, Remnant
 from liverseg.checks import check_volume
+from liverseg.cli.compare import run_compare
 from liverseg.cli.console import Listener
 from liverseg.cli.couinaud import Splitter, method_for, run_couinaud
 from liverseg.cli.evaluate import run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
-from liverseg.errors import LiverSegError
+from liverseg.errors import InputRefused, LiverSegError
 from liverseg.masks_reading import read_masks
 from liverseg.measure import measure
-from liverseg.reading import describe_input, read_volume
+from liverseg.reading import describe_input, read_labels, read_volume
 from liverseg.volume import Volume
 from liverseg.writers import (
     DEFAULT_NAMES,
@@ -143,17 +145,35 @@ def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
 
     path = arguments.folder / "report.json"
     report = read_report(path)
-    names = [name.strip() for name in arguments.resect.split(",") if name.strip()]
-    remnant = future_liver_remnant(segments_of(report), names, arguments.height_cm, arguments.weight_kg)
+    size = (arguments.height_cm, arguments.weight_kg)
+    if arguments.resect_mask is not None:
+        remnant = _remnant_by_mask(arguments.folder, arguments.resect_mask, size)
+    else:
+        names = [name.strip() for name in arguments.resect.split(",") if name.strip()]
+        remnant = future_liver_remnant(segments_of(report), names, *size)
     report["remnant"] = asdict(remnant)
     with written_whole(path) as temporary:
         temporary.write_text(report_text(report), encoding="utf-8")
     if not report["liver"]["complete"]:
         listener.warning("the scan cuts the liver off, so the remnant is not that of the whole liver")
-    if report["method"]["approximate"]:
+    if report["method"]["approximate"] and arguments.resect_mask is None:
         listener.warning("the Couinaud split is approximate, and so is the remnant")
     listener.done(str(path), remnant_lines(remnant))
     return DONE
+
+
+def _remnant_by_mask(folder: Path, mask: Path, size: tuple[float | None, float | None]) -> Remnant:
+    """The remnant outside of a mask that was drawn on the grid of a result folder."""
+    from liverseg.masks_reading import onto_grid
+    from liverseg.remnant import remnant_outside_mask
+
+    liver, geometry = read_labels(folder / "liver.nii.gz")
+    lesions, other = read_labels(folder / "lesions.nii.gz")
+    if not geometry.matches(other):
+        raise InputRefused(f"the label maps in {folder} lie on different grids; run 'liverseg measure' again")
+    drawn, grid = read_labels(mask)
+    resect, _ = onto_grid(drawn, grid, geometry, mask.name)
+    return remnant_outside_mask(liver > 0, lesions, resect > 0, geometry.voxel_volume_ml, *size)
 
 
 def run_series(arguments: argparse.Namespace, listener: Listener) -> int:
@@ -205,6 +225,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
     "measure": run_measure,
     "couinaud": run_couinaud,
     "flr": run_flr,
+    "compare": run_compare,
     "series": run_series,
     "check": run_check,
     "models": run_models,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from liverseg import __version__
+from liverseg.cli import compare
 from liverseg.cli.couinaud import add_couinaud, add_method
 from liverseg.cli.evaluate import add_evaluate
 
@@ -26,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     _measure(commands)
     add_couinaud(commands)
     _flr(commands)
+    compare.add_parser(commands)
     _series(commands)
     _check(commands)
     _models(commands)
@@ -68,7 +70,11 @@ def _measure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _flr(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = commands.add_parser("flr", help="future liver remnant of a planned resection")
     p.add_argument("folder", type=Path, metavar="OUT", help="a result folder; its report gets the remnant")
-    p.add_argument("--resect", required=True, metavar="V,VI,...", help="segments to be resected")
+    what = p.add_mutually_exclusive_group(required=True)
+    what.add_argument("--resect", metavar="V,VI,...", help="segments to be resected; IV, or IVa and IVb")
+    what.add_argument(
+        "--resect-mask", type=Path, metavar="FILE", help="or a mask of any resected part, on the CT's grid"
+    )
     p.add_argument("--height-cm", type=float)
     p.add_argument("--weight-kg", type=float)
 

@@ -36,8 +36,9 @@ def case_lines(case: Case, folder: Path) -> list[str]:
 def remnant_lines(remnant: Remnant) -> list[str]:
     """A future liver remnant in words."""
     percent = "-" if remnant.percent_of_liver is None else f"{remnant.percent_of_liver:.1f} %"
+    out = "-" if remnant.resected_ml is None else f"{remnant.resected_ml:.0f} ml"
     lines = [
-        f"Resected: {', '.join(remnant.resected)}",
+        f"Resected: {', '.join(remnant.resected) or 'the part of the mask'} ({out})",
         f"Remnant: {remnant.remnant_ml:.0f} ml, {percent} of the liver without tumor",
     ]
     if remnant.standardized_liver_ml is not None and remnant.percent_of_standardized is not None:
@@ -45,6 +46,8 @@ def remnant_lines(remnant: Remnant) -> list[str]:
             f"Of the standardized liver volume ({remnant.standardized_liver_ml:.0f} ml): "
             f"{remnant.percent_of_standardized:.1f} %"
         )
+    if remnant.tumor_left_ml:
+        lines.append(f"Lesions that stay in the remnant: {remnant.tumor_left_ml:.1f} ml")
     return [*lines, f"For information: {USUAL_LIMITS}"]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from liverseg import __version__, stages
+from liverseg import __version__, calibration, stages
 from liverseg.bundle import Bundle, find_bundle
 from liverseg.case import Case, CouinaudMethod, Masks, Provenance
 from liverseg.couinaud import split_liver
@@ -30,7 +30,7 @@ from liverseg.evaluation.case_files import STAGE1_FILE, read_case
 from liverseg.evaluation.evaluate import LESION_SCORES_FILE
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.measure import label_lesions, measure
-from liverseg.pipeline import SegmentOptions, confidences, segment_with_score
+from liverseg.pipeline import SegmentOptions, segment_with_score
 from liverseg.reading import describe_input, read_volume
 from liverseg.training.persons import person_of
 from liverseg.volume import Volume
@@ -194,7 +194,7 @@ def _read_out(
         Masks(liver=found, couinaud=split.labels, lesions=labels, vessels=vessels),
         method=split.method if found.any() else CouinaudMethod("none"),
         provenance=provenance,
-        confidences=confidences(labels, score),
+        confidences=calibration.confidences(labels, score, ct.geometry.voxel_volume_ml, None),
         warnings=(*ct.warnings, *split.warnings),
     )
     return Predicted(case, score)
@@ -207,7 +207,7 @@ def lesion_scores(labels: np.ndarray, score: np.ndarray) -> list[dict[str, float
     np.maximum.at(largest, labels[inside], score[inside])
     return [
         {"id": lesion, "mean": mean, "max": round(float(largest[lesion]), 4)}
-        for lesion, mean in confidences(labels, score).items()
+        for lesion, mean in calibration.confidences(labels, score, 1.0, None).items()
     ]
 
 

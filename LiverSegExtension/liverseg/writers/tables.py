@@ -100,6 +100,9 @@ def measurements_of(case: Case) -> Iterator[tuple[str, str, float | None, str]]:
         yield "Remnant", "share_of_liver", remnant.percent_of_liver, "%"
         yield "Remnant", "standardized_liver_volume", remnant.standardized_liver_ml, "ml"
         yield "Remnant", "share_of_standardized_liver", remnant.percent_of_standardized, "%"
+        yield "Remnant", "resected_volume", remnant.resected_ml, "ml"
+        yield "Remnant", "resected_lesion_volume", remnant.tumor_resected_ml, "ml"
+        yield "Remnant", "lesion_volume", remnant.tumor_left_ml, "ml"
 
 
 def _lesion_row(name: str, lesion: LesionReadout, columns: Sequence[str]) -> list[Cell]:

@@ -1,0 +1,205 @@
+"""The confidence of found lesions: a known law is found again, and figures are exact on known cases."""
+
+from __future__ import annotations
+
+import csv
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liverseg import calibration
+from liverseg.calibration import Calibration
+from liverseg.errors import ModelError, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+LAW = Calibration((0.7, 0.9, 0.0), (0.1, 0.08, 1.5), (1.2, 0.8, -0.6), 0.4)
+
+
+def made_up_lesions(count: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Features (count, 3), and truth drawn by the law."""
+    rng = np.random.default_rng(seed)
+    mean = rng.uniform(0.45, 0.98, count)
+    peak = np.minimum(1.0, mean + rng.uniform(0.0, 0.3, count))
+    volume = np.exp(rng.uniform(np.log(0.03), np.log(80), count))
+    features = np.column_stack([mean, peak, np.log(volume)])
+    return features, rng.random(count) < LAW.probability(features)
+
+
+def test_the_law_that_made_the_lesions_is_found_again() -> None:
+    features, truth = made_up_lesions(20_000)
+    found = calibration.fit(features, truth)
+    assert np.abs(found.probability(features) - LAW.probability(features)).max() < 0.04
+    # Weights are compared in the features' own units.
+    own = np.array(found.weights) / found.scales
+    assert own == pytest.approx(np.array(LAW.weights) / LAW.scales, rel=0.12)
+
+
+def test_calibrated_confidence_is_the_share_of_true_lesions() -> None:
+    features, truth = made_up_lesions(20_000)
+    unseen, unseen_truth = made_up_lesions(20_000, seed=2)
+    found = calibration.fit(features, truth)
+    curve = calibration.reliability(found.probability(unseen), unseen_truth, bins=8)
+    assert sum(each.count for each in curve) == 20_000
+    assert calibration.expected_calibration_error(curve) < 0.015
+    raw = calibration.reliability(unseen[:, 0], unseen_truth, bins=8)
+    assert calibration.expected_calibration_error(raw) > 0.05
+
+
+def test_lesions_that_are_told_apart_perfectly_keep_the_fit_finite() -> None:
+    features = np.column_stack([np.linspace(0.5, 0.9, 10), np.full(10, 0.95), np.zeros(10)])
+    found = calibration.fit(features, features[:, 0] > 0.7)
+    assert np.isfinite([*found.weights, found.intercept]).all()
+    probability = found.probability(features)
+    assert (np.diff(probability) > 0).all()
+    assert probability[0] < 0.1
+    assert probability[-1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "area"),
+    [
+        ([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], 1.0),
+        ([0.9, 0.8, 0.2, 0.1], [0, 0, 1, 1], 0.0),
+        ([0.5, 0.5, 0.5, 0.5], [0, 1, 0, 1], 0.5),
+        ([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1], 0.75),
+        ([0.3, 0.3, 0.9], [0, 1, 1], 0.75),
+        ([0.3, 0.9], [1, 1], None),
+        ([], [], None),
+    ],
+)
+def test_the_area_under_the_curve_counts_pairs(
+    scores: list[float], truth: list[int], area: float | None
+) -> None:
+    assert calibration.auc(scores, np.array(truth, dtype=bool)) == area
+
+
+def test_the_area_equals_that_of_all_pairs_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    scores, truth = np.round(rng.random(60), 1), rng.random(60) < 0.4
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[truth] for b in scores[~truth]]
+    assert calibration.auc(scores, truth) == pytest.approx(np.mean(pairs))
+
+
+def test_the_brier_score_and_the_calibration_error_by_hand() -> None:
+    assert calibration.brier_score([0.8, 0.3], [1, 0]) == pytest.approx((0.04 + 0.09) / 2)
+    curve = calibration.reliability([0.2, 0.2, 0.8, 0.8], [0, 1, 1, 1], bins=2)
+    assert [(b.count, b.probability, b.true_share) for b in curve] == [(2, 0.2, 0.5), (2, 0.8, 1.0)]
+    assert calibration.expected_calibration_error(curve) == pytest.approx((0.3 + 0.2) / 2)
+
+
+def test_a_person_is_never_judged_by_a_model_that_saw_it() -> None:
+    features, truth = made_up_lesions(300)
+    persons = [f"p{n % 10}" for n in range(300)]
+    unseen = calibration.cross_validated(features, truth, persons)
+    own = np.array(persons) == "p3"
+    expected = calibration.fit(features[~own], truth[~own]).probability(features[own])
+    assert unseen[own] == pytest.approx(expected)
+    with pytest.raises(UsageError, match="single person"):
+        calibration.cross_validated(features, truth, ["p"] * 300)
+
+
+def test_too_few_lesions_and_missing_numbers_are_refused() -> None:
+    features, truth = made_up_lesions(40)
+    with pytest.raises(UsageError, match="too few"):
+        calibration.fit(features, np.ones(40, dtype=bool))
+    features[3, 1] = np.nan
+    with pytest.raises(UsageError, match="no number"):
+        calibration.fit(features, truth)
+
+
+def test_features_and_confidences_of_lesions_on_a_grid() -> None:
+    labels = np.zeros((4, 5, 6), dtype=np.uint16)
+    score = np.zeros(labels.shape, dtype=np.float32)
+    labels[0, 0, :4], score[0, 0, :4] = 3, [0.5, 0.6, 0.7, 1.0]
+    labels[2, 2, 2], score[2, 2, 2] = 7, 0.9
+    features = calibration.lesion_features(labels, score, voxel_volume_ml=0.5)
+    assert list(features) == [3, 7]
+    assert features[3] == pytest.approx([0.7, 1.0, np.log(2.0)])
+    assert features[7] == pytest.approx([0.9, 0.9, np.log(0.5)])
+    assert calibration.confidences(labels, score, 0.5, None) == {3: 0.7, 7: 0.9}
+    told = calibration.confidences(labels, score, 0.5, LAW)
+    assert told[3] == pytest.approx(LAW.probability(features[3])[0], abs=1e-4)
+    assert calibration.confidences(np.zeros_like(labels), score, 0.5, LAW) == {}
+
+
+def test_a_card_keeps_the_model_and_one_without_it_is_raw() -> None:
+    card = {"confidence": json.loads(json.dumps(calibration.card_block(LAW)))}
+    assert calibration.from_card(card) == LAW
+    assert calibration.from_card({}) is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"method": "forest"},
+        {"features": ["mean_score"]},
+        {"weights": [1.0, 2.0]},
+        {"scales": [1.0, 0.0, 1.0]},
+        {"means": ["a", 0.0, 0.0]},
+        {"intercept": None},
+        {"intercept": float("nan")},
+    ],
+)
+def test_a_damaged_card_is_refused(spoil: dict) -> None:
+    with pytest.raises(ModelError, match="confidence"):
+        calibration.from_card({"confidence": calibration.card_block(LAW) | spoil})
+
+
+def write_table(path: Path, count: int = 400, **changes: str) -> None:
+    features, truth = made_up_lesions(count)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["case", "lesion", "mean_score", "max_score", "volume_ml", "is_true"])
+        writer.writeheader()
+        for n, (row, yes) in enumerate(zip(features, truth, strict=True)):
+            cells = {"case": f"case_{n % 12:02d}", "lesion": n, "mean_score": row[0], "max_score": row[1]}
+            cells |= {"volume_ml": np.exp(row[2]), "is_true": int(yes)}
+            writer.writerow(cells | changes)
+
+
+def run(*arguments: Path | str) -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "calibrate_confidence.py"))
+    script["main"]([str(argument) for argument in arguments])
+
+
+def test_the_script_writes_the_block_for_the_card_and_a_plot(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the reliability plot needs matplotlib")
+    write_table(tmp_path / "fold0.csv")
+    run("--tables", tmp_path / "fold0.csv", "--out", tmp_path / "out")
+    block = json.loads((tmp_path / "out" / "confidence.json").read_text(encoding="utf-8"))
+    read = calibration.from_card({"confidence": block})
+    features, truth = made_up_lesions(400)
+    assert read.probability(features) == pytest.approx(
+        calibration.fit(features, truth).probability(features), abs=1e-3
+    )
+    assert block["fitted_on"] == {
+        "persons": 12,
+        "true_lesions": int(truth.sum()),
+        "false_lesions": int((~truth).sum()),
+    }
+    figures = block["cross_validation_by_person"]
+    assert figures["auc_raw"] == pytest.approx(calibration.auc(features[:, 0], truth), abs=1e-4)
+    assert figures["auc"] > figures["auc_raw"]
+    assert figures["brier"] < figures["brier_raw"]
+    assert (tmp_path / "out" / "reliability.png").stat().st_size > 10_000
+
+
+def test_the_script_refuses_bad_tables_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_table(tmp_path / "twice.csv", 40, lesion="1")
+    write_table(tmp_path / "high.csv", 40, mean_score="1.5")
+    write_table(tmp_path / "truth.csv", 40, is_true="perhaps")
+    write_table(tmp_path / "few.csv", 40, is_true="1")
+    (tmp_path / "columns.csv").write_text("case,lesion\na,1\n", encoding="utf-8")
+    words = {"twice": "before", "high": "0 to 1", "truth": "is_true", "few": "too few", "columns": "column"}
+    for name, word in {**words, "missing": "cannot read"}.items():
+        with pytest.raises(SystemExit) as stopped:
+            run("--tables", tmp_path / f"{name}.csv", "--out", tmp_path / "out")
+        assert stopped.value.code == 2, name
+        told = capsys.readouterr().err
+        assert len(told.strip().splitlines()) == 1, told
+        assert word in told
+    assert not (tmp_path / "out").exists()
