@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -82,3 +84,22 @@ def test_every_stress_of_the_table_can_be_applied_and_repeats_itself(ct):
         assert once.hu.shape == once.liver.shape
         assert once.liver.any()
         assert np.array_equal(once.hu, again.hu)
+
+
+def test_the_table_names_the_first_step_at_which_a_family_breaks(root):
+    spec = importlib.util.spec_from_file_location("stress_stage1", root / "scripts" / "stress_stage1.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    stresses = [s for s in all_stresses() if s.family in ("none", "thick slices")]
+    means = (0.96, 0.95, 0.91, 0.89, 0.92)
+    table = {
+        f"{s.family}: {s.level}": {"a": mean + 0.02, "b": mean - 0.02}
+        for s, mean in zip(stresses, means, strict=True)
+    }
+    points = script.breaking_points(stresses, table, 0.9)
+    assert points == {"none": None, "thick slices": "15 mm"}
+    text = script.markdown(stresses, table, points, 0.9)
+    assert "| thick slices | 10 mm | 0.910 | 0.890 | b |" in text
+    assert "- thick slices: at 15 mm" in text
+    assert "- none: at no step tried" in text
