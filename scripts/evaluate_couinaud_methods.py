@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from evaluate_couinaud import dice_by_segment, two_readings
 
 from liverseg.couinaud import SplitMethod, split_liver
 from liverseg.couinaud.border_reading import borders_of_split
@@ -31,7 +30,7 @@ from liverseg.couinaud.landmarks import PlanesFromLandmarks, landmarks_of_border
 from liverseg.couinaud.vessels import GuidedByVessels
 from liverseg.geometry import Geometry
 from liverseg.reading import geometry_of
-from liverseg.training.persons import folds, person_of
+from liverseg.training.persons import person_of
 
 # Errors further from the median than this many robust standard deviations are drawn in to it: borders that
 # run along the axis they are read on would count without bound.
@@ -93,16 +92,38 @@ def fitted(maps: list[LiverMap]) -> ShapeRegression:
     """The first guess of these maps, with the covariance of its errors in five folds by person."""
     numbers = np.array([m.numbers for m in maps])
     values = np.array([m.relative for m in maps])
-    names = [m.name for m in maps]
+    persons = [person_of(m.name) for m in maps]
+    fold_of = {person: n % 5 for n, person in enumerate(sorted(set(persons)))}
     errors = np.zeros_like(values)
-    for held in folds(names, 5, seed=0):
-        out = np.isin(names, held)
+    for fold in range(5):
+        out = np.array([fold_of[person] == fold for person in persons])
         rest = fit(numbers[~out], values[~out], RIDGE)
         errors[out] = (numbers[out] - rest.mean) / rest.scale @ rest.table + rest.offset - values[out]
     middle = np.median(errors, axis=0)
     spread = 1.4826 * np.median(np.abs(errors - middle), axis=0) * OUTLIER_SD
     drawn_in = np.clip(errors, middle - spread, middle + spread)
     return replace(fit(numbers, values, RIDGE), covariance=np.cov(drawn_in.T))
+
+
+def dice_by_segment(truth: np.ndarray, found: np.ndarray) -> list[float]:
+    """Dice of the segments 1..8; 1 where both are empty."""
+    scores = []
+    for label in range(1, 9):
+        a, b = truth == label, found == label
+        size = int(a.sum()) + int(b.sum())
+        scores.append(2.0 * int((a & b).sum()) / size if size else 1.0)
+    return scores
+
+
+def two_readings(folder: Path) -> list[list[float]]:
+    """Dice between the readings a and b of persons that have both on one grid."""
+    rows = []
+    for first in sorted(folder.glob("*/couinaud_roi_a.nii.gz")):
+        second = first.with_name("couinaud_roi_b.nii.gz")
+        if second.exists():
+            a, b = (sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (first, second))
+            rows.append(dice_by_segment(a, b))
+    return rows
 
 
 def score(m: LiverMap, method: SplitMethod, landmarks: Mapping[str, Point] | None = None) -> list[float]:

@@ -192,12 +192,13 @@ def _bent_sides(
     straight = sides(borders, *grid_positions(liver.mask.shape, liver.spacing))
     import torch
 
-    changed = {
-        name: getattr(straight, name)
-        + resize(torch.from_numpy(np.ascontiguousarray(bend, dtype=np.float32)), liver.mask.shape).numpy()
-        for name, bend in bends.items()
-        if np.any(bend)
-    }
+    changed = {}
+    for name, bend in bends.items():
+        bent = resize(
+            torch.from_numpy(np.ascontiguousarray(bend, dtype=np.float32)), liver.mask.shape
+        ).numpy()
+        bent += getattr(straight, name)
+        changed[name] = bent
     return replace(straight, **changed)
 
 
