@@ -74,8 +74,8 @@ def main() -> None:
             error = np.linalg.norm(registration.to_before(liver) - truth, axis=1)
             pairs = {((x.before or (0,))[0], (x.after or (0,))[0]) for x in comparison.lesions}
             print(
-                f"seed {seed}, {name}: error mean {error.mean():.1f}, "
-                f"95 % {np.percentile(error, 95):.1f} mm, "
+                f"seed {seed}, {name}: "
+                f"error mean {error.mean():.1f} mm, 95 % {np.percentile(error, 95):.1f} mm, "
                 f"liver Dice {registration.rigid_dice:.3f} to {registration.liver_dice:.3f}, "
                 f"lesions right {told_rightly(earlier, later, pairs)} of {len(LESIONS)}, {seconds:.1f} s",
                 flush=True,

@@ -88,17 +88,19 @@ def from_card(card: Mapping[str, Any]) -> Calibration | None:
     try:
         if block["method"] != METHOD or tuple(block["features"]) != FEATURES:
             raise ModelError("the model card's confidence is of a kind that this version does not know")
-        values = [tuple(float(v) for v in block[name]) for name in ("means", "scales", "weights")]
+        means, scales, weights = (
+            tuple(float(v) for v in block[name]) for name in ("means", "scales", "weights")
+        )
         intercept = float(block["intercept"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"the model card's confidence is damaged ({error}); copy the bundle again"
         ) from error
-    numbers = np.array([*values[0], *values[1], *values[2], intercept])
-    sizes = {len(v) for v in values}
-    if sizes != {len(FEATURES)} or not np.isfinite(numbers).all() or min(values[1]) <= 0:
+    sizes = {len(means), len(scales), len(weights)}
+    finite = np.isfinite([*means, *scales, *weights, intercept]).all()
+    if sizes != {len(FEATURES)} or not finite or min(scales) <= 0:
         raise ModelError("the model card's confidence is damaged; copy the bundle again")
-    return Calibration(*values, intercept)
+    return Calibration(means, scales, weights, intercept)
 
 
 def card_block(calibration: Calibration) -> dict[str, Any]:
