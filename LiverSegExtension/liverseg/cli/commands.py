@@ -87,8 +87,10 @@ def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int
     names = [*DEFAULT_NAMES]
     names += ["ct_liver"] if arguments.masked_ct else []
     names += ["scene"] if arguments.scene else []
+    names += ["pdf"] if arguments.pdf else []
+    settings = {"pdf": {"paper": arguments.paper, "patient": arguments.patient_name}}
     listener(0.96, "writing")
-    write_case(case, arguments.out, names, arguments.overwrite)
+    write_case(case, arguments.out, names, arguments.overwrite, settings)
     for warning in case.warnings:
         listener.warning(warning)
     listener(1.0, "done")

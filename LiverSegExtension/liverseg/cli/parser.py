@@ -107,6 +107,11 @@ def _out(p: argparse.ArgumentParser) -> None:
 def _results(p: argparse.ArgumentParser) -> None:
     p.add_argument("--masked-ct", action="store_true", help="also ct_liver.nii.gz, air outside of the liver")
     p.add_argument("--scene", action="store_true", help="also scene.mrb for 3D Slicer")
+    p.add_argument("--pdf", action="store_true", help="also report.pdf")
+    p.add_argument("--paper", default="a4", choices=("a4", "letter"), help="of report.pdf")
+    p.add_argument(
+        "--patient-name", metavar="TEXT", help="print this in report.pdf, which names nobody otherwise"
+    )
     p.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     p.add_argument("--force", action="store_true", help="go on where the values are no plausible HU")
 
