@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from liverseg.case import Remnant, SegmentReadout
 from liverseg.errors import UsageError
@@ -52,6 +53,24 @@ def future_liver_remnant(
         percent_of_liver=100.0 * remnant_ml / functional_ml if functional_ml > 0 else None,
         standardized_liver_ml=standardized,
         percent_of_standardized=100.0 * remnant_ml / standardized if standardized is not None else None,
+    )
+
+
+def measured_again(remnant: Remnant, segments: Sequence[SegmentReadout]) -> Remnant | None:
+    """The remnant of the same resection in a liver whose masks have changed since.
+
+    None when the liver has no segment of one of the names any more (a whole IV in place of IVa and IVb). The
+    standardized volume is the person's and stays.
+    """
+    try:
+        again = future_liver_remnant(segments, remnant.resected)
+    except UsageError:
+        return None
+    standardized = remnant.standardized_liver_ml
+    return replace(
+        again,
+        standardized_liver_ml=standardized,
+        percent_of_standardized=100.0 * again.remnant_ml / standardized if standardized else None,
     )
 
 

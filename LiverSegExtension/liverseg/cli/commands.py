@@ -20,6 +20,7 @@ from liverseg.measure import measure
 from liverseg.reading import describe_input, read_labels, read_volume
 from liverseg.volume import Volume
 from liverseg.writers import DEFAULT_NAMES, check_output_folder, write_case
+from liverseg.writers.remnant_files import with_earlier_remnant
 
 DONE, NO_LIVER = 0, 4
 
@@ -68,7 +69,7 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
         confidences=read.confidences,
         warnings=(*ct.warnings, *checked.warnings, *warnings),
     )
-    return _write(case, arguments, listener)
+    return _write(with_earlier_remnant(case, arguments.masks, arguments.out), arguments, listener)
 
 
 def _provenance_of_masks(ct: Volume, bundle: Bundle | None, last_lesion_id: int) -> Provenance:
@@ -123,18 +124,17 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
 
 
 def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
-    """Future liver remnant from a result folder; kept in its report."""
+    """Future liver remnant from a result folder; kept in its report, its long table and its PDF."""
     from liverseg.remnant import future_liver_remnant
-    from liverseg.writers.atomic import written_whole
-    from liverseg.writers.report_json import read_report, report_text, segments_of
+    from liverseg.writers.remnant_files import write_remnant
+    from liverseg.writers.report_json import read_report, segments_of
 
     path = arguments.folder / "report.json"
     report = read_report(path)
     names = [name.strip() for name in arguments.resect.split(",") if name.strip()]
     remnant = future_liver_remnant(segments_of(report), names, arguments.height_cm, arguments.weight_kg)
-    report["remnant"] = asdict(remnant)
-    with written_whole(path) as temporary:
-        temporary.write_text(report_text(report), encoding="utf-8")
+    for warning in write_remnant(arguments.folder, report, remnant):
+        listener.warning(warning)
     if not report["liver"]["complete"]:
         listener.warning("the scan cuts the liver off, so the remnant is not that of the whole liver")
     if report["method"]["approximate"]:

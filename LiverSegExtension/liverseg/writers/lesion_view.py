@@ -31,8 +31,8 @@ Color = tuple[int, int, int]
 LONG_AXIS: Color = (255, 221, 64)
 SHORT_AXIS: Color = (96, 220, 255)
 # The lesion with its surroundings: enough liver around a small one to know the place.
-FIELD_TIMES_LONG_AXIS = 2.4
-SMALLEST_FIELD_MM = 90.0
+FIELD_TIMES_LONG_AXIS = 2.6
+SMALLEST_FIELD_MM = 100.0
 # Drawn at twice the size and reduced, so that slanted lines are smooth.
 OVERSAMPLING = 2
 LETTER = 24

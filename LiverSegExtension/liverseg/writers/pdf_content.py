@@ -72,6 +72,11 @@ def lesion_key(lesion_id: int, view: str) -> str:
     return f"lesion-{lesion_id}-{view}"
 
 
+def lesion_anchor(lesion_id: int) -> str:
+    """The name of a lesion's page, for links."""
+    return f"lesion-{lesion_id}"
+
+
 def content_of(case: Case, patient: str | None = None) -> Content:
     """The content for a case; draws the pictures."""
     geometry = case.ct.geometry
@@ -113,19 +118,14 @@ def _pictures(case: Case, lesions: Sequence[LesionReadout]) -> dict[str, bytes]:
 
 
 def _pictures_3d(case: CanonicalCase, lesions: Sequence[LesionReadout]) -> dict[str, bytes]:
-    """The overview, and each lesion in its segment; none without VTK."""
-    overview = render_looks(case, _OVERVIEW_SIZE, (Look(captioned=False),), _WHITE)
-    if overview is None:
-        return {}
-    pictures = {OVERVIEW: as_jpeg(overview[0])}
-    looks = [
-        Look(lesion.id, _segment_labels(lesion, case.split_segment_4), captioned=False) for lesion in lesions
-    ]
-    for lesion, picture in zip(
-        lesions, render_looks(case, _LESION_3D_SIZE, looks, _WHITE) or (), strict=False
-    ):
-        pictures[lesion_key(lesion.id, "3d")] = as_jpeg(picture)
-    return pictures
+    """The overview, and each lesion in its segment; nothing without VTK."""
+    looks = [Look(_OVERVIEW_SIZE, captioned=False)]
+    for lesion in lesions:
+        shown = _segment_labels(lesion, case.split_segment_4)
+        looks.append(Look(_LESION_3D_SIZE, lesion.id, shown, captioned=False))
+    keys = [OVERVIEW, *(lesion_key(lesion.id, "3d") for lesion in lesions)]
+    drawn = render_looks(case, looks, _WHITE) or ()
+    return {key: as_jpeg(picture) for key, picture in zip(keys, drawn, strict=False)}
 
 
 def _segment_labels(lesion: LesionReadout, split: bool) -> tuple[int, ...]:

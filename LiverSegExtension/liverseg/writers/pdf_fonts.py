@@ -50,13 +50,15 @@ class Run:
         text: what is drawn, from left to right: characters, or glyphs that shaping chose.
         font: reportlab's name of the font.
         width: in parts of the font size.
-        original: the characters as they are read.
+        spoken: the characters to be copied or read aloud where ``text`` is other glyphs, or None. For
+            right-to-left text it is None: its glyphs tell their letters, and readers of PDF files disagree
+            about the order in which other characters are to be given.
     """
 
     text: str
     font: str
     width: float
-    original: str
+    spoken: str | None
 
 
 class FontBook:
@@ -108,10 +110,10 @@ class FontBook:
             # Shaping turns around what has right-to-left letters; brackets and dots alone it leaves.
             shown = "".join(MIRRORED.get(c, c) for c in reversed(shown))
         if name in (REGULAR, BOLD) and not any(unicodedata.combining(c) for c in shown):
-            return Run(shown, name, pdfmetrics.stringWidth(shown, name, 1.0), text)
+            return Run(shown, name, pdfmetrics.stringWidth(shown, name, 1.0), None)
         word = [0, (ABag(fontName=name, fontSize=1000.0), shown)]
         width, (_, glyphs) = shapeFragWord(word, features=_FEATURES, force=True)
-        return Run(glyphs, name, float(width) / 1000.0, text)
+        return Run(glyphs, name, float(width) / 1000.0, None if right_to_left or glyphs == text else text)
 
     def _choose(self, line: str, bold: bool) -> dict[str, str]:
         """The font of each character of a line."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from liverseg.case import LesionReadout
 from liverseg.summary import whole_mm
 from liverseg.writers import pdf_words as words
-from liverseg.writers.pdf_content import Content, lesion_key
+from liverseg.writers.pdf_content import Content, lesion_anchor, lesion_key
 from liverseg.writers.pdf_flow import BODY, heading
 from liverseg.writers.pdf_sheet import SHADE, SOFT, Sheet, Style
 from liverseg.writers.pdf_summary import AMBER, NO_3D
@@ -43,6 +43,7 @@ class _Frame:
 def draw_lesion_page(sheet: Sheet, y: float, content: Content, lesion: LesionReadout) -> None:
     """Draw the page from ``y`` down."""
     frame = _Frame.of(sheet)
+    sheet.anchor(lesion_anchor(lesion.id), f"Lesion {lesion.id}")
     y = _draw_title(sheet, y, lesion)
     y = _draw_key_slice(sheet, y, content, lesion, frame)
     y = _draw_planes(sheet, y, content, lesion, frame)
@@ -61,7 +62,7 @@ def _draw_title(sheet: Sheet, y: float, lesion: LesionReadout) -> float:
     if lesion.review.state == "rejected":
         notes.append("rejected by the reader")
     if notes:
-        text = sheet.cut("; ".join(notes).capitalize() + ".", sheet.right - sheet.left, BODY)
+        text = sheet.cut(_sentence("; ".join(notes)) + ".", sheet.right - sheet.left, BODY)
         sheet.text(sheet.left, y + TITLE.leading, text, Style(8.5, bold=True, color=AMBER))
         return y + TITLE.leading + BODY.leading + 5
     return y + TITLE.leading + 5
@@ -166,10 +167,19 @@ def _draw_review(sheet: Sheet, y: float, lesion: LesionReadout) -> None:
     y += title.height
     review = lesion.review
     said = [words.REVIEW.get(review.state, review.state)]
-    said += [f"by {review.reader}"] if review.reader else []
+    # The name comes last: after one that runs from right to left, a date would change its place.
     said += [words.time(review.time)] if review.time else []
-    y = sheet.lines(
-        sheet.left, y, [sheet.cut(", ".join(said).capitalize(), sheet.right - sheet.left, BODY)], BODY
-    )
+    said += [f"by {review.reader}"] if review.reader else []
+    width = sheet.right - sheet.left
+    y = sheet.lines(sheet.left, y, [sheet.cut(_sentence(", ".join(said)), width, BODY)], BODY)
     uid = Style(6.6, color=SOFT)
-    sheet.text(sheet.left, min(y + 2, sheet.bottom - uid.leading), f"Tracking UID {lesion.tracking_uid}", uid)
+    if review.comment:
+        room = int((sheet.bottom - uid.leading - 2 - y) // BODY.leading)
+        lines = sheet.wrapped(review.comment, width, BODY, most=max(1, min(COMMENT_LINES, room)))
+        y = sheet.lines(sheet.left, y, lines, BODY)
+    sheet.text(sheet.left, y + 2, f"Tracking UID {lesion.tracking_uid}", uid)
+
+
+def _sentence(text: str) -> str:
+    """With a capital first letter; names in it stay as they are."""
+    return text[:1].upper() + text[1:]

@@ -28,6 +28,7 @@ SHADE: Color = (243, 245, 247)
 
 # Width and height in points.
 PAPERS: dict[str, tuple[float, float]] = {"a4": (595.28, 841.89), "letter": (612.0, 792.0)}
+CREATOR = "LiverSeg"
 MARGIN = 38.0
 FOOT = 30.0
 LEADING = 1.36
@@ -51,12 +52,17 @@ class Style:
 
 
 @contextmanager
-def document(path: Path, paper: str, title: str, subject: str) -> Iterator[Sheet]:
-    """A document to draw on, written when all went well."""
+def document(path: Path, paper: str, title: str, subject: str, keywords: str) -> Iterator[Sheet]:
+    """A document to draw on, written when all went well; title, subject and keywords are its properties."""
     # Streams as text of printable characters would be a quarter larger, and are of no use any more.
     before, rl_config.useA85 = rl_config.useA85, 0
     try:
-        sheet = Sheet(path, paper, title, subject)
+        sheet = Sheet(path, paper)
+        sheet.canvas.setTitle(title)
+        sheet.canvas.setSubject(subject)
+        sheet.canvas.setKeywords(keywords)
+        sheet.canvas.setAuthor("")
+        sheet.canvas.setCreator(CREATOR)
         yield sheet
         sheet.canvas.save()
     finally:
@@ -66,7 +72,7 @@ def document(path: Path, paper: str, title: str, subject: str) -> Iterator[Sheet
 class Sheet:
     """The page of a document that is being drawn on."""
 
-    def __init__(self, path: Path, paper: str, title: str, subject: str) -> None:
+    def __init__(self, path: Path, paper: str) -> None:
         self.width, self.height = PAPERS[paper]
         self.left, self.right = MARGIN, self.width - MARGIN
         self.top, self.bottom = MARGIN - 6, self.height - FOOT - 10
@@ -78,10 +84,6 @@ class Sheet:
             pageCompression=1,
             lang="en",
         )
-        self.canvas.setTitle(title)
-        self.canvas.setSubject(subject)
-        self.canvas.setAuthor("")
-        self.canvas.setCreator("LiverSeg")
 
     def next_page(self) -> None:
         """Finish the page and begin another."""
@@ -97,17 +99,15 @@ class Sheet:
         total = style.size * sum(run.width for run in runs)
         x -= {"left": 0.0, "center": total / 2, "right": total}[align]
         for run in runs:
-            # What is copied or read aloud is the text as written, not the glyphs it is drawn with.
-            spoken = run.text != run.original
-            if spoken:
-                content = run.original.encode("utf-16-be").hex().upper()
+            if run.spoken is not None:
+                content = run.spoken.encode("utf-16-be").hex().upper()
                 self.canvas.addLiteral(f"/Span <</ActualText <FEFF{content}>>> BDC")
             drawn = self.canvas.beginText(x, self.height - y - BASELINE * style.size)
             drawn.setFont(run.font, style.size)
             drawn.setFillColorRGB(*(part / 255 for part in style.color))
             drawn.textOut(run.text)
             self.canvas.drawText(drawn)
-            if spoken:
+            if run.spoken is not None:
                 self.canvas.addLiteral("EMC")
             x += run.width * style.size
 
@@ -176,6 +176,16 @@ class Sheet:
         """A filled box."""
         self.canvas.setFillColorRGB(*(part / 255 for part in color))
         self.canvas.roundRect(x, self.height - y - height, width, height, radius, stroke=0, fill=1)
+
+    def anchor(self, name: str, title: str) -> None:
+        """Make this page a place to go to, by name in links and by title in the reader's side bar."""
+        self.canvas.bookmarkPage(name)
+        self.canvas.addOutlineEntry(title, name, level=0)
+
+    def link(self, x: float, y: float, width: float, height: float, name: str) -> None:
+        """Make an area lead to a place that is named somewhere in the document."""
+        area = (x, self.height - y - height, x + width, self.height - y)
+        self.canvas.linkRect("", name, area, relative=0, thickness=0)
 
     def picture(self, x: float, y: float, width: float, height: float, key: str, jpeg: bytes) -> None:
         """A JPEG, named by ``key`` in the file so that it can be found again."""

@@ -10,7 +10,7 @@ from liverseg.case import LesionReadout
 from liverseg.remnant import USUAL_LIMITS
 from liverseg.summary import whole_mm
 from liverseg.writers import pdf_words as words
-from liverseg.writers.pdf_content import OVERVIEW, Content
+from liverseg.writers.pdf_content import OVERVIEW, Content, lesion_anchor, lesion_key
 from liverseg.writers.pdf_flow import (
     BODY,
     SECTION_GAP,
@@ -30,7 +30,7 @@ from liverseg.writers.pdf_sheet import INK, LINE, SHADE, SOFT, Color, Sheet, Sty
 from liverseg.writers.slices import COLORS
 
 AMBER: Color = (214, 137, 16)
-NO_3D = "No 3D picture: VTK, which draws it, is not installed or found no way to draw."
+NO_3D = "The 3D picture is missing: VTK, which draws it, is not installed, failed or took too long."
 NO_LIVER = "No liver was found in this CT."
 # With fewer rows on the first page, the table would rather follow the rest of the summary.
 LEAST_ROWS = 5
@@ -38,6 +38,7 @@ _ROW = Style(8.2)
 _FIGURES_HEIGHT = 58.0
 _LIVER_HEIGHT = 196.0
 _SEGMENTS_WIDTH = 216.0
+_IN_STRIP = 4
 
 _COLUMNS = (
     Column("No.", 26, "right"),
@@ -82,7 +83,9 @@ def summary_pages(
         rest = Section(table.rows[fitting - 1 :], table.head_again, table.head_again)
         pages += place([rest], later_top, later_top, sheet.bottom)
     else:
-        pages = place([*lead, table, *trail], start, later_top, sheet.bottom)
+        strip = _largest(sheet, content)
+        spare = sheet.bottom - start - sum(section.height for section in (*lead, table, *strip, *trail))
+        pages = place([*lead, table, *(strip if spare >= 0 else ()), *trail], start, later_top, sheet.bottom)
     return [[*top, *pages[0]], *pages[1:]]
 
 
@@ -206,7 +209,37 @@ def _lesion_row(
         str(page_of.get(lesion.id, "")),
     )
     style = replace(_ROW, color=SOFT if lesion.review.state == "rejected" else INK)
-    return table_row(columns, x, cells, style, shaded=n % 2 == 1)
+    row = table_row(columns, x, cells, style, shaded=n % 2 == 1)
+    if lesion.id not in page_of:
+        return row
+    width = sum(column.width for column in columns)
+
+    def draw(sheet: Sheet, y: float) -> None:
+        row.draw(sheet, y)
+        sheet.link(x, y, width, row.height, lesion_anchor(lesion.id))
+
+    return Block(row.height, draw)
+
+
+def _largest(sheet: Sheet, content: Content) -> list[Section]:
+    """The key slices of the largest lesions, for a first page with room to spare."""
+    shown = [x for x in content.with_page if lesion_key(x.id, "marked") in content.pictures][:_IN_STRIP]
+    if not shown:
+        return []
+    gap = 8.0
+    side = (sheet.right - sheet.left - gap * (_IN_STRIP - 1)) / _IN_STRIP
+    caption = Style(7.6)
+
+    def draw(target: Sheet, y: float) -> None:
+        for n, lesion in enumerate(shown):
+            x = target.left + n * (side + gap)
+            key = lesion_key(lesion.id, "marked")
+            target.picture(x, y, side, side, key, content.pictures[key])
+            text = f"No. {lesion.id}: {words.axes(lesion)} mm, {lesion.primary_segment or words.UNKNOWN}"
+            target.text(x, y + side + 3, target.cut(text, side, caption), caption)
+            target.link(x, y, side, side, lesion_anchor(lesion.id))
+
+    return [Section((Block(side + caption.leading + 4, draw),))]
 
 
 def _remnant(sheet: Sheet, content: Content) -> list[Section]:

@@ -9,12 +9,13 @@ IN.npz: ``segments`` (uint8), ``lesions`` (uint16, ids) and ``vessels`` (uint8),
 (towards superior, posterior, left) of one shape; ``spacing_mm`` along these axes; ``segment_colors`` and
 ``vessel_colors`` (labels, 3), 0..1; ``shown_segments`` (n, labels), whether a segment has its color or is a
 part of a gray shell; ``shown_lesions`` (n), the id that stands out or 0 for all; ``lesion_colors`` (2, 3) of
-the others and of the shown; ``background`` (3); ``size`` (width, height); ``half_height_mm``.
+the others and of the shown; ``background`` (3); ``sizes`` (n, 2: width, height); ``half_heights_mm`` (n).
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def render(scene: dict[str, np.ndarray], folder: Path) -> None:
     import vtk  # noqa: PLC0415
 
     spacing = scene["spacing_mm"]
-    vessels = _surface(scene["vessels"], spacing) if scene["vessels"].any() else None
+    common = _Common.of(scene)
     renderer, overlay = vtk.vtkRenderer(), vtk.vtkRenderer()
     renderer.SetBackground(*scene["background"].tolist())
     overlay.SetLayer(1)
@@ -96,7 +97,6 @@ def render(scene: dict[str, np.ndarray], folder: Path) -> None:
     camera.SetFocalPoint(*center)
     camera.SetPosition(center[0], center[1] - 1000.0, center[2])
     camera.SetViewUp(0.0, 0.0, 1.0)
-    camera.SetParallelScale(float(scene["half_height_mm"]))
     overlay.SetActiveCamera(camera)
     window = vtk.vtkRenderWindow()
     window.SetNumberOfLayers(2)
@@ -109,44 +109,59 @@ def render(scene: dict[str, np.ndarray], folder: Path) -> None:
     renderer.UseFXAAOn()
     window.AddRenderer(renderer)
     window.AddRenderer(overlay)
-    window.SetSize(*(int(n) for n in scene["size"]))
     for n, (segments, lesion) in enumerate(zip(scene["shown_segments"], scene["shown_lesions"], strict=True)):
         renderer.RemoveAllViewProps()
         overlay.RemoveAllViewProps()
-        _add_segments(renderer, scene, segments)
-        if vessels is not None:
-            renderer.AddActor(_actor(vessels, scene["vessel_colors"], VESSEL_OPACITY))
-        _add_lesions(renderer, overlay, scene, int(lesion))
+        _add_segments(renderer, scene, common, segments)
+        if common.vessels is not None:
+            renderer.AddActor(_actor(common.vessels, scene["vessel_colors"], VESSEL_OPACITY))
+        _add_lesions(renderer, overlay, scene, common, int(lesion))
+        window.SetSize(*(int(pixels) for pixels in scene["sizes"][n]))
+        camera.SetParallelScale(float(scene["half_heights_mm"][n]))
         renderer.ResetCameraClippingRange()
         window.Render()
         _write(window, folder / f"{n}.png")
 
 
-def _add_segments(renderer: Any, scene: dict[str, np.ndarray], shown: np.ndarray) -> None:
+@dataclass(frozen=True)
+class _Common:
+    """Surfaces (vtkPolyData) that every look needs; None where there is nothing."""
+
+    liver: Any
+    lesions: Any
+    vessels: Any
+
+    @staticmethod
+    def of(scene: dict[str, np.ndarray]) -> _Common:
+        spacing = scene["spacing_mm"]
+        masks = ((scene["segments"] > 0), (scene["lesions"] > 0), scene["vessels"])
+        return _Common(*(_surface(m.astype(np.uint8), spacing) if m.any() else None for m in masks))
+
+
+def _add_segments(renderer: Any, scene: dict[str, np.ndarray], common: _Common, shown: np.ndarray) -> None:
     """All segments in their colors, or some of them inside of a gray shell."""
-    segments, spacing = scene["segments"], scene["spacing_mm"]
+    segments = scene["segments"]
     colored = np.where(shown[segments], segments, 0).astype(np.uint8)
     if colored.any():
-        renderer.AddActor(_actor(_surface(colored, spacing), scene["segment_colors"], SEGMENT_OPACITY))
-    if not shown.all() and segments.any():
-        shell = _surface((segments > 0).astype(np.uint8), spacing)
-        renderer.AddActor(_actor(shell, np.array([SHELL_COLOR, SHELL_COLOR]), SHELL_OPACITY))
+        surface = _surface(colored, scene["spacing_mm"])
+        renderer.AddActor(_actor(surface, scene["segment_colors"], SEGMENT_OPACITY))
+    if not shown.all() and common.liver is not None:
+        renderer.AddActor(_actor(common.liver, np.array([SHELL_COLOR, SHELL_COLOR]), SHELL_OPACITY))
 
 
-def _add_lesions(renderer: Any, overlay: Any, scene: dict[str, np.ndarray], shown: int) -> None:
+def _add_lesions(
+    renderer: Any, overlay: Any, scene: dict[str, np.ndarray], common: _Common, shown: int
+) -> None:
     """Lesions under the liver's surface, the shown ones also over it."""
-    spacing, (pale, bright) = scene["spacing_mm"], scene["lesion_colors"]
-    lesions = scene["lesions"]
-    front = (lesions > 0) if shown == 0 else (lesions == shown)
-    behind = (lesions > 0) & ~front
-    if behind.any():
-        surface = _surface(behind.astype(np.uint8), spacing)
-        renderer.AddActor(_actor(surface, np.array([(0, 0, 0), pale]), PALE_OPACITY))
-    if front.any():
-        surface = _surface(front.astype(np.uint8), spacing)
-        colors = np.array([(0, 0, 0), bright])
-        renderer.AddActor(_actor(surface, colors))
-        overlay.AddActor(_actor(surface, colors, LESION_SHINE))
+    if common.lesions is None:
+        return
+    pale, bright = (np.array([(0, 0, 0), color]) for color in scene["lesion_colors"])
+    front = common.lesions
+    if shown:
+        renderer.AddActor(_actor(common.lesions, pale, PALE_OPACITY))
+        front = _surface((scene["lesions"] == shown).astype(np.uint8), scene["spacing_mm"])
+    renderer.AddActor(_actor(front, bright))
+    overlay.AddActor(_actor(front, bright, LESION_SHINE))
 
 
 def _write(window: Any, path: Path) -> None:

@@ -10,10 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from liverseg.case import Case, SegmentReadout
+from liverseg.case import (
+    Case,
+    LesionReadout,
+    LiverReadout,
+    Point,
+    Remnant,
+    Review,
+    SegmentReadout,
+    SegmentShare,
+)
 from liverseg.errors import InputRefused
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 # A tenth of a micrometer, a tenth of a microliter: finer than any scan, coarse enough to be read.
 DECIMALS = 4
 
@@ -60,6 +69,73 @@ def segments_of(report: dict[str, Any]) -> tuple[SegmentReadout, ...]:
         return tuple(SegmentReadout(**segment) for segment in report["segments"])
     except (KeyError, TypeError) as error:
         raise InputRefused(f"the report's segments are damaged ({error}); run LiverSeg again") from error
+
+
+def remnant_of(report: dict[str, Any]) -> Remnant | None:
+    """The future liver remnant of a report, if it has one that can be read."""
+    fields = report.get("remnant")
+    if not isinstance(fields, dict):
+        return None
+    try:
+        remnant = Remnant(**{**fields, "resected": tuple(str(name) for name in fields["resected"])})
+        float(remnant.remnant_ml)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return remnant
+
+
+def liver_of(report: dict[str, Any]) -> LiverReadout:
+    """The whole liver of a report.
+
+    Raises:
+        InputRefused: it is missing or damaged.
+    """
+    try:
+        liver = LiverReadout(**report["liver"])
+        float(liver.volume_ml)
+        return liver
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputRefused(f"the report's liver is damaged ({error}); run LiverSeg again") from error
+
+
+def lesions_of(report: dict[str, Any]) -> tuple[LesionReadout, ...]:
+    """The lesions of a report.
+
+    Raises:
+        InputRefused: they are missing or damaged.
+    """
+    try:
+        return tuple(lesion_of(lesion) for lesion in report["lesions"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputRefused(f"the report's lesions are damaged ({error}); run LiverSeg again") from error
+
+
+def lesion_of(fields: dict[str, Any]) -> LesionReadout:
+    """One lesion from its JSON fields.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing, unknown or of another kind.
+    """
+    ends = ("long_axis_points_ras_mm", "short_axis_points_ras_mm")
+    lesion = LesionReadout(
+        **{
+            **fields,
+            **{name: tuple(_point(point) for point in fields[name]) for name in ends},
+            "centroid_ras_mm": _point(fields["centroid_ras_mm"]),
+            "segments": tuple(SegmentShare(**share) for share in fields["segments"]),
+            "review": Review(**fields["review"]),
+        }
+    )
+    for value in (lesion.volume_ml, lesion.long_axis_mm, lesion.short_axis_mm, lesion.max_diameter_3d_mm):
+        float(value)
+    if not isinstance(lesion.id, int):
+        raise TypeError(f"a lesion's id is {lesion.id!r}")
+    return lesion
+
+
+def _point(values: list[float]) -> Point:
+    x, y, z = values
+    return float(x), float(y), float(z)
 
 
 def report_of(case: Case) -> dict[str, object]:

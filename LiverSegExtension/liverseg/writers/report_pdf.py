@@ -38,10 +38,12 @@ def write_pdf(case: Case, path: Path, paper: str = "a4", patient: str | None = N
 
 def write_content(content: Content, path: Path, paper: str) -> None:
     """Lay the pages out and write the file."""
-    with document(path, paper, "LiverSeg report", content.patient or "") as sheet:
+    with document(path, paper, "LiverSeg report", content.patient or "", content.scan) as sheet:
         pages = _pages(sheet, content)
         for n, page in enumerate(pages, start=1):
             _draw_head(sheet, content, n)
+            if n == 1:
+                sheet.anchor("summary", "Summary")
             for y, block in page:
                 block.draw(sheet, y)
             _draw_foot(sheet, n, len(pages))
@@ -75,10 +77,11 @@ def _draw_head(sheet: Sheet, content: Content, page: int) -> None:
     name = f"CT {content.ct_id}"
     width = sheet.right - sheet.left
     if page > 1:
-        patient = "" if content.patient is None else f"{content.patient}  |  "
-        sheet.text(
-            sheet.left, sheet.top, sheet.cut(f"{patient}Liver CT read-out  |  {name}", width, _LATER), _LATER
-        )
+        title = f"Liver CT read-out, {name}"
+        if content.patient is not None:
+            room = width - sheet.line_width(title, _LATER) - 12
+            sheet.text(sheet.left, sheet.top, sheet.cut(content.patient, room, _LATER), _LATER)
+        sheet.text(sheet.right, sheet.top, title, _LATER, "right")
         sheet.rule(sheet.top + _LATER.leading + 3)
         return
     sheet.text(sheet.left, sheet.top - 4, "Liver CT read-out", _HEADLINE)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from liverseg import labels
-from liverseg.case import Case, LesionReadout, Point
+from liverseg.case import Case, LesionReadout, Point, Remnant
+from liverseg.errors import InputRefused
 from liverseg.writers.report_json import DECIMALS
 
 Cell = str | int | float | bool | None
@@ -20,6 +21,9 @@ Cell = str | int | float | bool | None
 _NIFTI_AND_OTHERS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 _POINTS = ("long_axis_p1", "long_axis_p2", "short_axis_p1", "short_axis_p2", "centroid")
+
+_LONG_COLUMNS = ["case", "object", "quantity", "value", "unit"]
+_REMNANT = "Remnant"
 
 # Field of a lesion, quantity in the long table, unit.
 _LESION_QUANTITIES = (
@@ -62,7 +66,7 @@ def write_lesions_table(case: Case, path: Path) -> None:
         *("mean_hu", "sd_hu", "contrast_to_liver_hu", "sphericity", "distance_to_surface_mm"),
         *("recist_measurable", "touches_volume_edge", "confidence", "key_slice"),
         *(f"{point}_{axis}_mm" for point in _POINTS for axis in "ras"),
-        *("review_state", "review_reader", "review_time"),
+        *("review_state", "review_reader", "review_time", "review_comment"),
     ]
     name = case_name(case)
     _write_csv(path, columns, (_lesion_row(name, lesion, columns) for lesion in case.lesions))
@@ -72,7 +76,7 @@ def write_measurements(case: Case, path: Path) -> None:
     """Write one row a number: case, object, quantity, value, unit (dimensionless: 1)."""
     name = case_name(case)
     rows = ((name, *row) for row in measurements_of(case))
-    _write_csv(path, ["case", "object", "quantity", "value", "unit"], rows)
+    _write_csv(path, _LONG_COLUMNS, rows)
 
 
 def measurements_of(case: Case) -> Iterator[tuple[str, str, float | None, str]]:
@@ -95,11 +99,32 @@ def measurements_of(case: Case) -> Iterator[tuple[str, str, float | None, str]]:
         for share in lesion.segments:
             yield structure, f"share_in_{share.name}", share.share_percent, "%"
     if case.remnant is not None:
-        remnant = case.remnant
-        yield "Remnant", "volume", remnant.remnant_ml, "ml"
-        yield "Remnant", "share_of_liver", remnant.percent_of_liver, "%"
-        yield "Remnant", "standardized_liver_volume", remnant.standardized_liver_ml, "ml"
-        yield "Remnant", "share_of_standardized_liver", remnant.percent_of_standardized, "%"
+        yield from _remnant_rows(case.remnant)
+
+
+def replace_remnant(source: Path, target: Path, remnant: Remnant) -> None:
+    """Write a long table anew with the rows of another remnant; all other rows stay as they are.
+
+    Raises:
+        InputRefused: the file is no long table of LiverSeg.
+    """
+    try:
+        with source.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+    except (ValueError, csv.Error) as error:
+        raise InputRefused(f"{source} is no table of LiverSeg; move it away and try again") from error
+    if header != _LONG_COLUMNS or any(len(row) != len(header) for row in rows):
+        raise InputRefused(f"{source} is no table of LiverSeg; move it away and try again")
+    case = rows[0][0] if rows else ""
+    kept: list[Sequence[Cell]] = [row for row in rows if row[1] != _REMNANT]
+    _write_csv(target, header, [*kept, *((case, *row) for row in _remnant_rows(remnant))])
+
+
+def _remnant_rows(remnant: Remnant) -> Iterator[tuple[str, str, float | None, str]]:
+    yield _REMNANT, "volume", remnant.remnant_ml, "ml"
+    yield _REMNANT, "share_of_liver", remnant.percent_of_liver, "%"
+    yield _REMNANT, "standardized_liver_volume", remnant.standardized_liver_ml, "ml"
+    yield _REMNANT, "share_of_standardized_liver", remnant.percent_of_standardized, "%"
 
 
 def _lesion_row(name: str, lesion: LesionReadout, columns: Sequence[str]) -> list[Cell]:
@@ -117,6 +142,7 @@ def _lesion_row(name: str, lesion: LesionReadout, columns: Sequence[str]) -> lis
         "review_state": lesion.review.state,
         "review_reader": lesion.review.reader,
         "review_time": lesion.review.time,
+        "review_comment": lesion.review.comment,
     }
     return [cells[c] if c in cells else getattr(lesion, c, None) for c in columns]
 

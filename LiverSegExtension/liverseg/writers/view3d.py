@@ -29,8 +29,11 @@ logger = logging.getLogger(__name__)
 # Surfaces finer than this cannot be told apart in a picture of this size.
 SURFACE_SPACING_MM = 1.8
 RENDER_SECONDS = 60.0
+RENDER_SECONDS_EACH = 6.0
 OTHER_LESIONS = (170, 110, 105)
 BLACK = (0, 0, 0)
+# More ids than this cover the liver; the largest are told.
+NUMBERED_LESIONS = 25
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,13 @@ class Look:
     """What one picture brings out.
 
     Attributes:
+        size: width and height in pixels.
         lesion: the id of the lesion that stands out, the others pale; None for all alike.
         segments: labels of the segments that keep their colors, the others a gray shell; None for all.
         captioned: with a line that says what the picture shows.
     """
 
+    size: tuple[int, int]
     lesion: int | None = None
     segments: tuple[int, ...] | None = None
     captioned: bool = True
@@ -50,14 +55,14 @@ class Look:
 
 def render_3d(case: CanonicalCase, size: tuple[int, int]) -> Image.Image | None:
     """The whole liver on black, or None (and a warning in the log) when it cannot be drawn."""
-    pictures = render_looks(case, size, (Look(),), BLACK)
+    pictures = render_looks(case, (Look(size),), BLACK)
     return None if pictures is None else pictures[0]
 
 
 def render_looks(
-    case: CanonicalCase, size: tuple[int, int], looks: Sequence[Look], background: tuple[int, int, int]
+    case: CanonicalCase, looks: Sequence[Look], background: tuple[int, int, int]
 ) -> list[Image.Image] | None:
-    """One picture of ``size`` (width, height) for each look, or None when there are none to be had."""
+    """One picture for each look, or None (and a warning in the log) when there are none to be had."""
     box = bounding_box(case.couinaud, (2, 2, 2))
     if box is None or not looks:
         return None
@@ -70,7 +75,9 @@ def render_looks(
     vessels = np.zeros_like(segments) if case.vessels is None else _thinned(case.vessels[box], step)
     spacing = np.array(case.spacing) * step
     extent = spacing * segments.shape
-    half_height = 0.53 * max(extent[0], extent[2] * size[1] / size[0])
+    half_heights = [
+        0.53 * max(extent[0], extent[2] * height / width) for width, height in (x.size for x in looks)
+    ]
     scene: dict[str, np.ndarray] = {
         "segments": segments.astype(np.uint8),
         "lesions": lesions.astype(np.uint16),
@@ -82,11 +89,11 @@ def render_looks(
         "lesion_colors": np.array([OTHER_LESIONS, RED]) / 255.0,
         "vessel_colors": np.array([BLACK, *(s.color for s in labels.VESSELS)]) / 255.0,
         "background": np.array(background) / 255.0,
-        "size": np.array(size),
-        "half_height_mm": np.array(half_height),
+        "sizes": np.array([look.size for look in looks]),
+        "half_heights_mm": np.array(half_heights),
     }
     pictures = _rendered(scene, len(looks))
-    for picture, look in zip(pictures or (), looks, strict=False):
+    for picture, look, half_height in zip(pictures or (), looks, half_heights, strict=False):
         _number(picture, (segments, lesions), spacing, half_height, case.split_segment_4, look)
     return pictures
 
@@ -126,7 +133,7 @@ def _rendered(scene: dict[str, np.ndarray], count: int) -> list[Image.Image] | N
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=RENDER_SECONDS + count,
+                timeout=RENDER_SECONDS + RENDER_SECONDS_EACH * count,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -174,7 +181,8 @@ def _number(
         if look.segments is not None and structure.label not in look.segments:
             continue
         write((seen == structure.label) & (shining == 0), labels.numeral(structure), 9.0, WHITE)
-    for lesion_id in (int(v) for v in np.unique(shining) if v):
+    ids, counts = np.unique(shining[shining > 0], return_counts=True)
+    for lesion_id in ids[np.argsort(-counts, kind="stable")][:NUMBERED_LESIONS].tolist():
         write(shining == lesion_id, str(lesion_id), 4.0, RED)
     for letter, x, anchor in (("R", 8, "lm"), ("L", picture.width - 8, "rm")):
         draw.text((x, picture.height / 2), letter, font=font(18), fill=GRAY, anchor=anchor)
