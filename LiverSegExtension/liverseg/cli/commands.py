@@ -14,6 +14,7 @@ from liverseg.case import Case, CouinaudMethod, Provenance
 from liverseg.checks import check_volume
 from liverseg.cli.console import Listener
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
+from liverseg.cli.validate import run_validate
 from liverseg.errors import InputRefused, LiverSegError, UsageError
 from liverseg.masks_reading import read_masks
 from liverseg.measure import measure
@@ -195,4 +196,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
     "series": run_series,
     "check": run_check,
     "models": run_models,
+    "validate": run_validate,
 }

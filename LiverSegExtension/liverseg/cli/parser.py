@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from liverseg import __version__
+from liverseg.cli.validate import add_validate
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _series(commands)
     _check(commands)
     _models(commands)
+    add_validate(commands)
     for command in commands.choices.values():
         # Also after the command's name; SUPPRESS keeps what was said before it.
         command.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS)

@@ -39,6 +39,7 @@ _FIGURES_HEIGHT = 58.0
 _LIVER_HEIGHT = 196.0
 _SEGMENTS_WIDTH = 216.0
 _IN_STRIP = 4
+_LEAST_SIDE = 90.0
 
 _COLUMNS = (
     Column("No.", 26, "right"),
@@ -83,9 +84,9 @@ def summary_pages(
         rest = Section(table.rows[fitting - 1 :], table.head_again, table.head_again)
         pages += place([rest], later_top, later_top, sheet.bottom)
     else:
-        strip = _largest(sheet, content)
-        spare = sheet.bottom - start - sum(section.height for section in (*lead, table, *strip, *trail))
-        pages = place([*lead, table, *(strip if spare >= 0 else ()), *trail], start, later_top, sheet.bottom)
+        spare = sheet.bottom - start - sum(section.height for section in (*lead, table, *trail))
+        sections = [*lead, table, *_largest(sheet, content, spare - SECTION_GAP), *trail]
+        pages = place(sections, start, later_top, sheet.bottom)
     return [[*top, *pages[0]], *pages[1:]]
 
 
@@ -221,14 +222,14 @@ def _lesion_row(
     return Block(row.height, draw)
 
 
-def _largest(sheet: Sheet, content: Content) -> list[Section]:
-    """The key slices of the largest lesions, for a first page with room to spare."""
+def _largest(sheet: Sheet, content: Content, height: float) -> list[Section]:
+    """The key slices of the largest lesions, where a first page has a height (points) to spare."""
     shown = [x for x in content.with_page if lesion_key(x.id, "marked") in content.pictures][:_IN_STRIP]
-    if not shown:
+    gap, caption = 8.0, Style(7.6)
+    below = caption.leading + 4
+    side = min((sheet.right - sheet.left - gap * (_IN_STRIP - 1)) / _IN_STRIP, height - below)
+    if not shown or side < _LEAST_SIDE:
         return []
-    gap = 8.0
-    side = (sheet.right - sheet.left - gap * (_IN_STRIP - 1)) / _IN_STRIP
-    caption = Style(7.6)
 
     def draw(target: Sheet, y: float) -> None:
         for n, lesion in enumerate(shown):
@@ -239,7 +240,7 @@ def _largest(sheet: Sheet, content: Content) -> list[Section]:
             target.text(x, y + side + 3, target.cut(text, side, caption), caption)
             target.link(x, y, side, side, lesion_anchor(lesion.id))
 
-    return [Section((Block(side + caption.leading + 4, draw),))]
+    return [Section((Block(side + below, draw),))]
 
 
 def _remnant(sheet: Sheet, content: Content) -> list[Section]:
