@@ -58,7 +58,9 @@ def case_name(case: Case) -> str:
 
 def write_lesions_table(case: Case, path: Path) -> None:
     """Write one row a lesion; only the header when there is none."""
-    numerals = [labels.numeral(s) for s in labels.segments(case.split_segment_4)]
+    # The same columns for every case, whether segment IV is split or not, so that tables can be stacked.
+    segments = (*labels.SEGMENTS[:4], labels.SEGMENT_IVA, labels.SEGMENT_IVB, *labels.SEGMENTS[4:])
+    numerals = [labels.numeral(segment) for segment in segments]
     columns = [
         *("case", "id", "tracking_uid", "volume_ml", "long_axis_mm", "short_axis_mm", "max_diameter_3d_mm"),
         *("primary_segment", "centroid_segment"),

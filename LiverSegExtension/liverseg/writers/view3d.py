@@ -125,9 +125,9 @@ def _rendered(scene: dict[str, np.ndarray], count: int) -> list[Image.Image] | N
     paths = [str(package_root), *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryDirectory(prefix="liverseg-") as folder:
         source, targets = Path(folder) / "scene.npz", [Path(folder) / f"{n}.png" for n in range(count)]
-        np.savez(source, allow_pickle=False, **scene)
         command = [sys.executable, "-m", "liverseg.writers.render3d", str(source), folder]
         try:
+            np.savez(source, allow_pickle=False, **scene)
             result = subprocess.run(
                 command,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
