@@ -36,8 +36,10 @@ NAMES = {
 
 
 @pytest.fixture(autouse=True)
-def no_3d_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The 3D view has its own tests; here it would only cost seconds."""
+def light_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of a few pixels, none in 3D: full ones would only cost seconds."""
+    monkeypatch.setattr(pdf_content, "_DETAIL_SIDE", 90)
+    monkeypatch.setattr(pdf_content, "_SMALL_SIZE", (84, 68))
     fake = Image.new("RGB", (60, 40), (90, 120, 150))
     monkeypatch.setattr(pdf_content, "render_looks", lambda case, looks, background: [fake] * len(looks))
 
@@ -162,6 +164,8 @@ def test_right_to_left_words_stand_in_the_order_they_are_read_in() -> None:
 
     assert order("abc דוד כהן def") == ["abc ", "דוד כהן", " def"]
     assert order("דוד 12 כהן") == [" כהן", "12", "דוד "]
+    # A joiner inside of a word stays where it is.
+    assert order("x می\u200cخواهم y") == ["x ", "می\u200cخواهم", " y"]
     assert order("plain") == ["plain"]
     assert order("") == []
 

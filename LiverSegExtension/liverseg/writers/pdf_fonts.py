@@ -183,15 +183,7 @@ def _in_display_order(line: str) -> list[tuple[str, bool]]:
     """
     if not any(_is_right_to_left(c) for c in line):
         return [(line, False)] if line else []
-    storage = bidi.get_empty_storage()
-    storage["base_level"] = bidi.get_base_level(line)
-    storage["base_dir"] = "LR"[storage["base_level"]]
-    bidi.get_embedding_levels(line, storage)
-    bidi.explicit_embed_and_overrides(storage)
-    bidi.resolve_weak_types(storage)
-    bidi.resolve_neutral_types(storage, False)
-    bidi.resolve_implicit_levels(storage, False)
-    levels = [char["level"] for char in storage["chars"]]
+    levels = _levels(line)
     pieces = [
         (level, "".join(char for _, char in group))
         for level, group in groupby(zip(levels, line, strict=True), key=lambda pair: pair[0])
@@ -203,6 +195,25 @@ def _in_display_order(line: str) -> list[tuple[str, bool]]:
             turned += reversed(neighbors) if high else neighbors
         pieces = turned
     return [(text, level % 2 == 1) for level, text in pieces]
+
+
+def _levels(line: str) -> list[int]:
+    """The embedding level of each character, odd for those that run leftwards."""
+    storage = bidi.get_empty_storage()
+    storage["base_level"] = bidi.get_base_level(line)
+    storage["base_dir"] = "LR"[storage["base_level"]]
+    bidi.get_embedding_levels(line, storage)
+    bidi.explicit_embed_and_overrides(storage)
+    bidi.resolve_weak_types(storage)
+    bidi.resolve_neutral_types(storage, False)
+    bidi.resolve_implicit_levels(storage, False)
+    found = iter([char["level"] for char in storage["chars"]])
+    levels: list[int] = []
+    for char in line:
+        # The algorithm leaves joiners out; they belong to the character before them.
+        joins = unicodedata.bidirectional(char) == "BN"
+        levels.append((levels[-1] if levels else storage["base_level"]) if joins else next(found))
+    return levels
 
 
 def _is_right_to_left(char: str) -> bool:

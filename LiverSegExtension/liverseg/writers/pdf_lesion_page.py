@@ -145,12 +145,13 @@ def _draw_measurements(sheet: Sheet, x: float, y: float, lesion: LesionReadout) 
         ("Key slice (index)", str(lesion.key_slice)),
     )
     half = (sheet.right - x) * 0.46
-    height = VALUE.leading + 2.6
     for n, (name, value) in enumerate(rows):
+        lines = sheet.wrapped(value, sheet.right - x - half - 4, VALUE, most=2)
+        height = VALUE.leading * len(lines) + 2.6
         if n % 2 == 0:
             sheet.box(x, y - 1.2, sheet.right - x, height, SHADE)
         sheet.text(x + 4, y, name, LABEL)
-        sheet.text(x + half, y, sheet.cut(value, sheet.right - x - half - 4, VALUE), VALUE)
+        sheet.lines(x + half, y, lines, VALUE)
         y += height
     return y
 
