@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import unicodedata
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,7 +13,9 @@ import pytest
 from PIL import Image
 from pypdf import PdfReader
 
+from liverseg import writers
 from liverseg.case import Case, Remnant, Review
+from liverseg.cli import main
 from liverseg.errors import UsageError
 from liverseg.volume import Source
 from liverseg.writers import pdf_content, pdf_fonts, report_pdf, write_case
@@ -274,19 +275,13 @@ def test_the_same_case_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "a/report.pdf").read_bytes() == (tmp_path / "c/report.pdf").read_bytes()
 
 
-def test_a_missing_package_is_one_clear_line_and_nothing_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_package_is_one_clear_line_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    for name in [
-        name
-        for name in sys.modules
-        if name.startswith(("liverseg.writers.pdf", "liverseg.writers.report_pdf"))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "reportlab", None)
-    with pytest.raises(
-        UsageError, match=r"'pdf' needs more packages: pip install 'liverseg\[report\]'"
-    ) as caught:
+    monkeypatch.setattr(writers, "find_spec", lambda name: None if name == "reportlab" else find_spec(name))
+    with pytest.raises(UsageError, match="reportlab is not installed") as caught:
         write_case(make_case(), tmp_path / "out", ["pdf"])
     assert "\n" not in str(caught.value)
+    assert main(["segment", str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path / "out"), "--pdf"]) == 2
+    assert "pip install 'liverseg[report]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

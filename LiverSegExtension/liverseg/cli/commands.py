@@ -20,7 +20,7 @@ from liverseg.masks_reading import read_masks
 from liverseg.measure import measure
 from liverseg.reading import describe_input, read_labels, read_volume
 from liverseg.volume import Volume
-from liverseg.writers import DEFAULT_NAMES, check_output_folder, write_case
+from liverseg.writers import DEFAULT_NAMES, check_output_folder, check_writers, write_case
 from liverseg.writers.remnant_files import with_earlier_remnant
 
 DONE, NO_LIVER = 0, 4
@@ -28,7 +28,7 @@ DONE, NO_LIVER = 0, 4
 
 def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
     """CT in, all outputs out."""
-    check_output_folder(arguments.out, arguments.overwrite)
+    _check_outputs(arguments)
     ct = read_volume(arguments.ct, arguments.series)
     from liverseg.pipeline import SegmentOptions, segment
 
@@ -44,7 +44,7 @@ def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
 
 def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
     """The same outputs from masks that a person corrected."""
-    check_output_folder(arguments.out, arguments.overwrite)
+    _check_outputs(arguments)
     listener(0.0, "reading")
     ct = read_volume(arguments.ct, arguments.series)
     checked = check_volume(ct, force=arguments.force)
@@ -85,11 +85,23 @@ def _provenance_of_masks(ct: Volume, bundle: Bundle | None, last_lesion_id: int)
     )
 
 
-def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int:
+def _output_names(arguments: argparse.Namespace) -> list[str]:
+    """The outputs that the flags ask for."""
     names = [*DEFAULT_NAMES]
     names += ["ct_liver"] if arguments.masked_ct else []
     names += ["scene"] if arguments.scene else []
     names += ["pdf"] if arguments.pdf else []
+    return names
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuse a folder or a missing library before the work begins."""
+    check_output_folder(arguments.out, arguments.overwrite)
+    check_writers(_output_names(arguments))
+
+
+def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int:
+    names = _output_names(arguments)
     settings = {"pdf": {"paper": arguments.paper, "patient": arguments.patient_name}}
     listener(0.96, "writing")
     write_case(case, arguments.out, names, arguments.overwrite, settings)

@@ -49,11 +49,10 @@ def violations(report: object) -> list[str]:
         raise UsageError("validate needs the package jsonschema: pip install 'liverseg[report]'") from error
     schema = json.loads((resources_folder() / "Schemas" / "report.schema.json").read_text(encoding="utf-8"))
     lines = []
-    for error in sorted(
-        Draft202012Validator(schema).iter_errors(report), key=lambda e: list(map(str, e.path))
-    ):
+    found = Draft202012Validator(schema).iter_errors(report)
+    for violation in sorted(found, key=lambda v: [str(part) for part in v.path]):
         # Where one of several forms is allowed, the reason is in the form that fits best.
-        deepest: Any = best_match([error])
+        deepest: Any = best_match([violation])
         lines.append(f"{_place(list(deepest.absolute_path))}: {_shortened(deepest.message)}")
     return lines
 

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from liverseg.case import Case
@@ -37,8 +38,9 @@ class Output:
         filename: its name in the folder.
         writer: ``"package.module:function"``.
         on_request: written only when named.
-        needs: what to install when the writer's module does not import.
+        needs: what to install when the writer's module or one of ``modules`` does not import.
         applies: False when the case has nothing to write into it.
+        modules: packages that the writer loads only when it runs.
     """
 
     filename: str
@@ -46,6 +48,7 @@ class Output:
     on_request: bool = False
     needs: str = "LiverSeg with all of its dependencies"
     applies: Callable[[Case], bool] = lambda case: True
+    modules: tuple[str, ...] = ()
 
 
 # In the order of writing: the report comes last, so that a folder with a report is complete.
@@ -68,6 +71,7 @@ OUTPUTS: dict[str, Output] = {
         "liverseg.writers.report_pdf:write_pdf",
         on_request=True,
         needs="more packages: pip install 'liverseg[report]'",
+        modules=("reportlab", "uharfbuzz", "bidi"),
     ),
     "lesions_table": Output("lesions.csv", "liverseg.writers.tables:write_lesions_table"),
     "measurements": Output("measurements.csv", "liverseg.writers.tables:write_measurements"),
@@ -75,6 +79,19 @@ OUTPUTS: dict[str, Output] = {
 }
 
 DEFAULT_NAMES: tuple[str, ...] = tuple(name for name, output in OUTPUTS.items() if not output.on_request)
+
+
+def check_writers(names: Sequence[str]) -> None:
+    """Refuse outputs whose libraries are not installed, before any work is done.
+
+    Raises:
+        UsageError: an unknown name, or a library that is missing; it says which and how to get it.
+    """
+    unknown = [name for name in names if name not in OUTPUTS]
+    if unknown:
+        raise UsageError(f"no output is called {unknown[0]!r}; there are: {', '.join(OUTPUTS)}")
+    for name in names:
+        _check_modules(name, OUTPUTS[name])
 
 
 def check_output_folder(folder: Path, overwrite: bool = False) -> None:
@@ -135,9 +152,7 @@ def write_case(
     """
     folder = Path(folder)
     wanted = DEFAULT_NAMES if names is None else tuple(names)
-    unknown = [name for name in wanted if name not in OUTPUTS]
-    if unknown:
-        raise UsageError(f"no output is called {unknown[0]!r}; there are: {', '.join(OUTPUTS)}")
+    check_writers(wanted)
     outputs = {name: output for name, output in OUTPUTS.items() if name in wanted and output.applies(case)}
     # Resolved first: a missing library is told before anything is written.
     writers = {name: _resolve(name, output) for name, output in outputs.items()}
@@ -178,6 +193,12 @@ def _remove(path: Path) -> None:
         raise UsageError(
             f"cannot replace {path}, which should be a file of an earlier result: {plain_reason(error)}"
         ) from error
+
+
+def _check_modules(name: str, output: Output) -> None:
+    missing = [module for module in output.modules if find_spec(module) is None]
+    if missing:
+        raise UsageError(f"the output {name!r} needs {output.needs} ({missing[0]} is not installed)")
 
 
 def _resolve(name: str, output: Output) -> Writer:
