@@ -52,8 +52,9 @@ def _pictures(reader: PdfReader) -> dict[str, bytes]:
     for page in reader.pages:
         drawing = page.get_contents()
         for key, name in _PICTURE.findall(drawing.get_data() if drawing is not None else b""):
-            image = page["/Resources"]["/XObject"][f"/{name.decode()}"]
-            pictures[key.decode()] = image.get_data()
+            # A page's entries are of many kinds for the type checker; these are dictionaries and a stream.
+            resources: Any = page["/Resources"]
+            pictures[key.decode()] = resources["/XObject"][f"/{name.decode()}"].get_data()
     return pictures
 
 
