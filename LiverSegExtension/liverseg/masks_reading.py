@@ -297,7 +297,7 @@ def _last_lesion_id(report: dict[str, object]) -> int:
 def _review(value: object) -> Review | None:
     if not isinstance(value, dict) or value.get("state") not in ("unreviewed", "accepted", "rejected"):
         return None
-    return Review(value["state"], value.get("reader"), value.get("time"))
+    return Review(value["state"], value.get("reader"), value.get("time"), value.get("comment"))
 
 
 def _method(value: object) -> CouinaudMethod | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -81,6 +81,24 @@ def remnant_outside_mask(
         for part in (liver & resect, liver & ~resect)
     ]
     return _remnant(parts[0], parts[1], (), height_cm, weight_kg)
+
+
+def measured_again(remnant: Remnant, segments: Sequence[SegmentReadout]) -> Remnant | None:
+    """The remnant of the same resection in a liver whose masks have changed since.
+
+    None when the liver has no segment of one of the names any more (a whole IV in place of IVa and IVb). The
+    standardized volume is the person's and stays.
+    """
+    try:
+        again = future_liver_remnant(segments, remnant.resected)
+    except UsageError:
+        return None
+    standardized = remnant.standardized_liver_ml
+    return replace(
+        again,
+        standardized_liver_ml=standardized,
+        percent_of_standardized=100.0 * again.remnant_ml / standardized if standardized else None,
+    )
 
 
 def standardized_liver_ml(height_cm: float | None, weight_kg: float | None) -> float:

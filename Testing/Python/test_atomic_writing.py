@@ -51,7 +51,7 @@ def test_a_folder_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit on file sizes needs POSIX")
-@pytest.mark.parametrize("name", ["ct_liver", "segmentation", "measurements", "preview"])
+@pytest.mark.parametrize("name", ["ct_liver", "segmentation", "measurements", "preview", "pdf"])
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     # In a process of its own whose files may not grow beyond a few hundred bytes, as on a full disk.
     program = textwrap.dedent(f"""

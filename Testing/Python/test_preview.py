@@ -15,7 +15,7 @@ from PIL import Image
 from liverseg.case import Case, Masks
 from liverseg.geometry import Geometry
 from liverseg.volume import Volume
-from liverseg.writers import preview, slices, write_case
+from liverseg.writers import preview, slices, view3d, write_case
 from liverseg.writers.slices import AXIAL, CORONAL, RED, SAGITTAL, draw_slice, key_index
 from writer_cases import empty_case, grids, make_case, on_other_axes
 
@@ -152,9 +152,9 @@ def test_without_a_3d_view_there_is_still_a_picture_and_a_warning(
             raise subprocess.TimeoutExpired(command, 60)
         return subprocess.CompletedProcess(command, -11, b"", b"driver lost\n")
 
-    monkeypatch.setattr(preview.subprocess, "run", run)
+    monkeypatch.setattr(view3d.subprocess, "run", run)
     if trouble == "missing":
-        monkeypatch.setattr(preview, "find_spec", lambda name: None)
+        monkeypatch.setattr(view3d, "find_spec", lambda name: None)
     with caplog.at_level(logging.WARNING):
         path = write_case(make_case(), tmp_path, ["preview"])["preview"]
     assert "no 3D view" in caplog.text

@@ -54,7 +54,7 @@ def test_the_report_has_the_fields_of_the_contract_and_no_others() -> None:
         *("schema_version", "provenance", "liver", "segments", "lesions", "remnant"),
         *("method", "summary", "hints", "warnings"),
     ]
-    assert report["schema_version"] == "1.0"
+    assert report["schema_version"] == "1.1"
     assert set(report["lesions"][0]) == {
         *("id", "tracking_uid", "volume_ml", "long_axis_mm", "short_axis_mm", "long_axis_points_ras_mm"),
         *(

@@ -18,6 +18,7 @@ from liverseg.cli.console import Listener
 from liverseg.cli.couinaud import Splitter, method_for, run_couinaud
 from liverseg.cli.evaluate import run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
+from liverseg.cli.validate import run_validate
 from liverseg.errors import InputRefused, LiverSegError
 from liverseg.masks_reading import read_masks
 from liverseg.measure import measure
@@ -32,6 +33,7 @@ from liverseg.writers import (
     with_warnings,
     write_case,
 )
+from liverseg.writers.remnant_files import with_earlier_remnant
 
 DONE, NO_LIVER = 0, 4
 
@@ -92,7 +94,7 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
             method=replace(method, approximate=method.approximate or splitter.last.method.approximate),
             warnings=tuple(dict.fromkeys((*case.warnings, *splitter.last.warnings))),
         )
-    return _write(case, arguments, listener)
+    return _write(with_earlier_remnant(case, arguments.masks, arguments.out), arguments, listener)
 
 
 def _provenance_of_masks(ct: Volume, bundle: Bundle | None, last_lesion_id: int) -> Provenance:
@@ -116,6 +118,7 @@ def _output_names(arguments: argparse.Namespace) -> list[str]:
         names += DICOM_NAMES[arguments.dicom_seg or "binary"]
     for kind in arguments.surfaces:
         names += surface_names(kind, arguments.surface_space)
+    names += ["pdf"] if arguments.pdf else []
     return names
 
 
@@ -128,8 +131,9 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
 def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int:
     names = _output_names(arguments)
     case = with_warnings(case, names)
+    settings = {"pdf": {"paper": arguments.paper, "patient": arguments.patient_name}}
     listener(0.96, "writing")
-    write_case(case, arguments.out, names, arguments.overwrite)
+    write_case(case, arguments.out, names, arguments.overwrite, settings)
     for warning in case.warnings:
         listener.warning(warning)
     listener(1.0, "done")
@@ -138,10 +142,10 @@ def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int
 
 
 def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
-    """Future liver remnant from a result folder; kept in its report."""
+    """Future liver remnant from a result folder; kept in its report, its long table and its PDF."""
     from liverseg.remnant import future_liver_remnant
-    from liverseg.writers.atomic import written_whole
-    from liverseg.writers.report_json import read_report, report_text, segments_of
+    from liverseg.writers.remnant_files import write_remnant
+    from liverseg.writers.report_json import read_report, segments_of
 
     path = arguments.folder / "report.json"
     report = read_report(path)
@@ -151,9 +155,8 @@ def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
     else:
         names = [name.strip() for name in arguments.resect.split(",") if name.strip()]
         remnant = future_liver_remnant(segments_of(report), names, *size)
-    report["remnant"] = asdict(remnant)
-    with written_whole(path) as temporary:
-        temporary.write_text(report_text(report), encoding="utf-8")
+    for warning in write_remnant(arguments.folder, report, remnant):
+        listener.warning(warning)
     if not report["liver"]["complete"]:
         listener.warning("the scan cuts the liver off, so the remnant is not that of the whole liver")
     if report["method"]["approximate"] and arguments.resect_mask is None:
@@ -230,4 +233,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
     "check": run_check,
     "models": run_models,
     "evaluate": run_evaluate,
+    "validate": run_validate,
 }

@@ -9,6 +9,7 @@ from liverseg import __version__
 from liverseg.cli import compare
 from liverseg.cli.couinaud import add_couinaud, add_method
 from liverseg.cli.evaluate import add_evaluate
+from liverseg.cli.validate import add_validate
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     _check(commands)
     _models(commands)
     add_evaluate(commands)
+    add_validate(commands)
     for command in commands.choices.values():
         # Also after the command's name; SUPPRESS keeps what was said before it.
         command.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS)
@@ -124,6 +126,11 @@ def _results(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument(
         "--surface-space", default="ras", choices=("ras", "lps"), help="coordinates of the surfaces, in mm"
+    )
+    p.add_argument("--pdf", action="store_true", help="also report.pdf")
+    p.add_argument("--paper", default="a4", choices=("a4", "letter"), help="of report.pdf")
+    p.add_argument(
+        "--patient-name", metavar="TEXT", help="print this in report.pdf, which names nobody otherwise"
     )
     p.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     p.add_argument("--force", action="store_true", help="go on where the values are no plausible HU")

@@ -170,7 +170,7 @@ def _rigid(fixed: _Shape, moving: _Shape) -> sitk.Transform:
     to_fixed, to_moving = (_landmarks(s) for s in (fixed, moving))
     starts = [m - f for f, m in zip(to_fixed, to_moving, strict=True)]
     center = to_fixed[0]
-    found: list[tuple[float, sitk.Transform]] = []
+    found: list[tuple[float, int, sitk.Euler3DTransform]] = []
     for shift in [*starts, np.zeros(3)]:
         initial = sitk.Euler3DTransform()
         initial.SetCenter(_lps(center))

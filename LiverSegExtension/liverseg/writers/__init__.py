@@ -1,6 +1,7 @@
 """The files a run writes. One file a writer, and one line in the registry below.
 
-A writer is a function ``(case: Case, path: Path) -> None``. It writes to the path it is given, which is a
+A writer is a function ``(case: Case, path: Path, **settings) -> None``, every setting having a default. It
+writes to the path it is given, which is a
 temporary name beside the real one (:mod:`liverseg.writers.atomic`). Writers are named by strings and
 imported when first needed, so that a light run loads no heavy library, and so that a writer may live in
 a package that is built on this one.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,7 +24,7 @@ from liverseg.writers.atomic import make_folder, plain_reason, remove_leftovers,
 
 logger = logging.getLogger(__name__)
 
-Writer = Callable[[Case, Path], None]
+Writer = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,13 @@ OUTPUTS: dict[str, Output] = {
     **_surfaces("ras"),
     **_surfaces("lps"),
     "preview": Output("preview.png", "liverseg.writers.preview:write_preview"),
+    "pdf": Output(
+        "report.pdf",
+        "liverseg.writers.report_pdf:write_pdf",
+        on_request=True,
+        needs="more packages: pip install 'liverseg[report]'",
+        modules=("reportlab", "uharfbuzz", "bidi"),
+    ),
     "lesions_table": Output("lesions.csv", "liverseg.writers.tables:write_lesions_table"),
     "measurements": Output("measurements.csv", "liverseg.writers.tables:write_measurements"),
     "report": Output("report.json", "liverseg.writers.report_json:write_report"),
@@ -184,7 +192,11 @@ def check_output_folder(folder: Path, overwrite: bool = False) -> None:
 
 
 def write_case(
-    case: Case, folder: Path, names: Sequence[str] | None = None, overwrite: bool = False
+    case: Case,
+    folder: Path,
+    names: Sequence[str] | None = None,
+    overwrite: bool = False,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
 ) -> dict[str, Path]:
     """Write a case's files into a folder, which is made when it is not there.
 
@@ -198,6 +210,7 @@ def write_case(
         folder: the output folder.
         names: keys of :data:`OUTPUTS`; the default set when None.
         overwrite: replace LiverSeg's outputs that are there.
+        settings: keyword arguments of single writers, by key, such as the paper of the PDF.
 
     Returns:
         The paths written, by key.
@@ -225,7 +238,7 @@ def write_case(
     for name, output in outputs.items():
         path = folder / output.filename
         with written_whole(path) as temporary:
-            writers[name](case, temporary)
+            writers[name](case, temporary, **(settings or {}).get(name, {}))
         logger.debug("wrote %s", output.filename)
         written[name] = path
     if set(DEFAULT_NAMES) <= set(wanted):

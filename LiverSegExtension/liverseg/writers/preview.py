@@ -1,30 +1,20 @@
 """``preview.png``: one picture with a 3D view, key slices and a legend.
 
-The 3D view is drawn by another process (:mod:`liverseg.writers.render3d`), because a broken graphics
-driver must not take the result with it. Without VTK or OpenGL the picture comes without the 3D view.
+Without VTK or OpenGL the picture comes without the 3D view (:mod:`liverseg.writers.view3d`).
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import subprocess
-import sys
-import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
-import edt
-import numpy as np
 from PIL import Image, ImageDraw
 
 from liverseg import labels
 from liverseg.case import Case
-from liverseg.geometry import CanonicalOrder, bounding_box
+from liverseg.geometry import CanonicalOrder
 from liverseg.summary import whole_mm
 from liverseg.writers.slices import (
     AXIAL,
-    COLORS,
     CORONAL,
     GRAY,
     RED,
@@ -34,13 +24,9 @@ from liverseg.writers.slices import (
     draw_slice,
     font,
 )
-
-logger = logging.getLogger(__name__)
+from liverseg.writers.view3d import render_3d
 
 SIZE = (1600, 1000)
-# Surfaces finer than this cannot be told apart in a panel of this size.
-SURFACE_SPACING_MM = 1.8
-RENDER_SECONDS = 60.0
 LISTED_LESIONS = 9
 
 _VIEW_3D = (16, 16, 776, 560)
@@ -84,109 +70,6 @@ def canonical_case(case: Case) -> CanonicalCase:
         order=order,
         split_segment_4=case.split_segment_4,
     )
-
-
-def render_3d(case: CanonicalCase, size: tuple[int, int]) -> Image.Image | None:
-    """The liver from the front with numerals, or None (and a warning in the log) when it cannot be drawn."""
-    box = bounding_box(case.couinaud, (2, 2, 2))
-    if box is None:
-        return None
-    if find_spec("vtk") is None:
-        logger.warning("The preview has no 3D view: the package vtk is not installed.")
-        return None
-    step = [max(1, round(SURFACE_SPACING_MM / s)) for s in case.spacing]
-    segments, lesions = (_thinned(array[box], step) for array in (case.couinaud, case.lesions))
-    vessels = np.zeros_like(segments) if case.vessels is None else _thinned(case.vessels[box], step)
-    spacing = np.array(case.spacing) * step
-    extent = spacing * segments.shape
-    half_height = 0.53 * max(extent[0], extent[2] * size[1] / size[0])
-    scene: dict[str, np.ndarray] = {
-        "segments": segments.astype(np.uint8),
-        "lesions": (lesions > 0).astype(np.uint8),
-        "vessels": vessels.astype(np.uint8),
-        "spacing_mm": spacing,
-        "segment_colors": np.array([COLORS.get(n, (0, 0, 0)) for n in range(10)]) / 255.0,
-        "lesion_color": np.array([(0, 0, 0), RED]) / 255.0,
-        "vessel_colors": np.array([(0, 0, 0), *(s.color for s in labels.VESSELS)]) / 255.0,
-        "size": np.array(size),
-        "half_height_mm": np.array(half_height),
-    }
-    picture = _rendered(scene)
-    if picture is not None:
-        _number_view(picture, (segments, lesions), spacing, half_height, case.split_segment_4)
-    return picture
-
-
-def _thinned(array: np.ndarray, step: list[int]) -> np.ndarray:
-    """Every n-th voxel, from the middle of the first n."""
-    return np.ascontiguousarray(
-        array[tuple(slice(min(s // 2, n - 1), None, s) for s, n in zip(step, array.shape, strict=True))]
-    )
-
-
-def _rendered(scene: dict[str, np.ndarray]) -> Image.Image | None:
-    """Run the renderer in a process of its own."""
-    package_root = Path(__file__).resolve().parents[2]
-    paths = [str(package_root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with tempfile.TemporaryDirectory(prefix="liverseg-") as folder:
-        source, target = Path(folder) / "scene.npz", Path(folder) / "view.png"
-        np.savez(source, allow_pickle=False, **scene)
-        command = [sys.executable, "-m", "liverseg.writers.render3d", str(source), str(target)]
-        try:
-            result = subprocess.run(
-                command,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=RENDER_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            logger.warning("The preview has no 3D view: the renderer did not finish (%s).", error)
-            return None
-        if result.returncode != 0 or not target.exists():
-            last = (result.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-            logger.warning(
-                "The preview has no 3D view: rendering ended with %s (%s).", result.returncode, last
-            )
-            return None
-        with Image.open(target) as picture:
-            return picture.convert("RGB")
-
-
-def _number_view(
-    picture: Image.Image,
-    arrays: tuple[np.ndarray, np.ndarray],
-    spacing: np.ndarray,
-    half_height: float,
-    split: bool,
-) -> None:
-    """Write numerals and lesion ids where each thing is widest as seen from the front."""
-    segments, lesions = arrays
-    first = (segments > 0).argmax(axis=1)
-    seen = np.take_along_axis(segments, first[:, None, :], axis=1)[:, 0, :]
-    # Lesions shine through the liver, so they cover what is before and behind them.
-    shining = lesions.max(axis=1)
-    scale = picture.height / (2 * half_height)
-    rows, columns = seen.shape
-    draw = ImageDraw.Draw(picture)
-
-    def write(mask: np.ndarray, text: str, smallest_pixels: float, color: tuple[int, int, int]) -> None:
-        depth = edt.edt(np.ascontiguousarray(mask), anisotropy=(spacing[0], spacing[2]), black_border=True)
-        if depth.max(initial=0.0) * scale < smallest_pixels:
-            return
-        row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-        x = picture.width / 2 + (column - (columns - 1) / 2) * spacing[2] * scale
-        y = picture.height / 2 - (row - (rows - 1) / 2) * spacing[0] * scale
-        draw.text((x, y), text, font=font(22), fill=color, anchor="mm", stroke_width=3, stroke_fill=(0, 0, 0))
-
-    for structure in labels.segments(split):
-        write((seen == structure.label) & (shining == 0), labels.numeral(structure), 9.0, WHITE)
-    for lesion_id in (int(v) for v in np.unique(shining) if v):
-        write(shining == lesion_id, str(lesion_id), 4.0, RED)
-    for letter, x, anchor in (("R", 8, "lm"), ("L", picture.width - 8, "rm")):
-        draw.text((x, picture.height / 2), letter, font=font(18), fill=GRAY, anchor=anchor)
-    draw.text((8, 6), "3D, from the front", font=font(16), fill=GRAY, anchor="la")
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, case: Case) -> None:

@@ -10,10 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from liverseg.case import Case, LesionReadout, LiverReadout, Point, Review, SegmentReadout, SegmentShare
+from liverseg.case import (
+    Case,
+    LesionReadout,
+    LiverReadout,
+    Point,
+    Remnant,
+    Review,
+    SegmentReadout,
+    SegmentShare,
+)
 from liverseg.errors import InputRefused
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 # A tenth of a micrometer, a tenth of a microliter: finer than any scan, coarse enough to be read.
 DECIMALS = 4
 
@@ -60,6 +69,19 @@ def segments_of(report: dict[str, Any]) -> tuple[SegmentReadout, ...]:
         return tuple(SegmentReadout(**segment) for segment in report["segments"])
     except (KeyError, TypeError) as error:
         raise InputRefused(f"the report's segments are damaged ({error}); run LiverSeg again") from error
+
+
+def remnant_of(report: dict[str, Any]) -> Remnant | None:
+    """The future liver remnant of a report, if it has one that can be read."""
+    fields = report.get("remnant")
+    if not isinstance(fields, dict):
+        return None
+    try:
+        remnant = Remnant(**{**fields, "resected": tuple(str(name) for name in fields["resected"])})
+        float(remnant.remnant_ml)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return remnant
 
 
 def liver_of(report: dict[str, Any]) -> LiverReadout:

@@ -80,9 +80,11 @@ def key_index(case: CanonicalCase, axis: int) -> int:
     return case.ct.shape[axis] // 2
 
 
-def draw_slice(case: CanonicalCase, plane: Plane, size: tuple[int, int]) -> Image.Image:
-    """A picture of ``size`` (width, height) of the key slice, at true proportions."""
-    index = key_index(case, plane.axis)
+def draw_slice(
+    case: CanonicalCase, plane: Plane, size: tuple[int, int], index: int | None = None
+) -> Image.Image:
+    """A picture of ``size`` (width, height) of a slice, the key slice by default, at true proportions."""
+    index = key_index(case, plane.axis) if index is None else index
     rows, columns = (a for a in range(3) if a != plane.axis)
     pixel_mm = (case.spacing[rows], case.spacing[columns])
 
@@ -95,9 +97,9 @@ def draw_slice(case: CanonicalCase, plane: Plane, size: tuple[int, int]) -> Imag
     height = max(1, min(size[1], round((box[1] - box[0]) * pixel_mm[0] * scale)))
     width = max(1, min(size[0], round((box[3] - box[2]) * pixel_mm[1] * scale)))
 
-    gray = _resized(windowed(_crop(cut(case.ct), box, -1024)), width, height)
-    segments = _resized_labels(_crop(cut(case.couinaud), box, 0), width, height)
-    lesions = _resized_labels(_crop(cut(case.lesions), box, 0), width, height)
+    gray = resized(windowed(cropped(cut(case.ct), box, -1024)), width, height)
+    segments = resized_labels(cropped(cut(case.couinaud), box, 0), width, height)
+    lesions = resized_labels(cropped(cut(case.lesions), box, 0), width, height)
     rgb = _painted(gray, segments, lesions)
     picture = Image.fromarray(rgb)
     draw = ImageDraw.Draw(picture)
@@ -105,7 +107,7 @@ def draw_slice(case: CanonicalCase, plane: Plane, size: tuple[int, int]) -> Imag
     _number_lesions(draw, lesions, taken)
     panel = Image.new("RGB", size)
     panel.paste(picture, ((size[0] - width) // 2, (size[1] - height) // 2))
-    _write_letters(ImageDraw.Draw(panel), plane, size, caption(case, plane, index))
+    write_letters(ImageDraw.Draw(panel), plane, size, caption(case, plane, index))
     return panel
 
 
@@ -144,7 +146,7 @@ def _field_of_view(
     return result[0], max(result[1], result[0] + 1), result[2], max(result[3], result[2] + 1)
 
 
-def _crop(image: np.ndarray, box: tuple[int, int, int, int], outside: int) -> np.ndarray:
+def cropped(image: np.ndarray, box: tuple[int, int, int, int], outside: int) -> np.ndarray:
     """``image[box]``, filled where the box exceeds the image."""
     r0, r1, c0, c1 = box
     result = np.full((r1 - r0, c1 - c0), outside, image.dtype)
@@ -155,16 +157,18 @@ def _crop(image: np.ndarray, box: tuple[int, int, int, int], outside: int) -> np
 
 
 def windowed(hu: np.ndarray) -> np.ndarray:
+    """HU as gray 0..255 in the window of the abdomen."""
     low, high = WINDOW_HU
     gray = np.clip((np.nan_to_num(hu.astype(np.float32), nan=low) - low) / (high - low), 0.0, 1.0)
     return (gray * 255).astype(np.uint8)
 
 
-def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
+def resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Gray values at another size, smoothly."""
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _resized_labels(image: np.ndarray, width: int, height: int) -> np.ndarray:
+def resized_labels(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """Labels at another size, each pixel taking its largest share, so that borders are smooth."""
     best = np.full((height, width), 0.0, np.float32)
     result = np.zeros((height, width), np.int32)
@@ -177,7 +181,7 @@ def _resized_labels(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return result
 
 
-def _borders(image: np.ndarray) -> np.ndarray:
+def borders(image: np.ndarray) -> np.ndarray:
     """Pixels with another label to the right, below, left or above."""
     edge = np.zeros(image.shape, bool)
     down, right = image[1:] != image[:-1], image[:, 1:] != image[:, :-1]
@@ -191,17 +195,17 @@ def _borders(image: np.ndarray) -> np.ndarray:
 def _painted(gray: np.ndarray, segments: np.ndarray, lesions: np.ndarray) -> np.ndarray:
     """Gray CT, segments as a veil with a border, lesions unveiled with a thick red outline."""
     rgb = np.repeat(gray[..., None], 3, axis=2).astype(np.float32)
-    edge = _borders(segments) & (segments > 0)
+    edge = borders(segments) & (segments > 0)
     for value, color in COLORS.items():
         inside = (segments == value) & (lesions == 0)
         rgb[inside] = (1 - FILL) * rgb[inside] + FILL * np.array(color, np.float32)
         rgb[inside & edge] = np.array(color, np.float32)
-    outline = _borders(lesions)
+    outline = borders(lesions)
     rgb[outline] = RED
     return rgb.round().astype(np.uint8)
 
 
-def _text(
+def stroked_text(
     draw: ImageDraw.ImageDraw,
     at: tuple[float, float],
     text: str,
@@ -209,6 +213,7 @@ def _text(
     color: tuple[int, int, int],
     anchor: str,
 ) -> None:
+    """Text with a black edge, readable on every gray."""
     draw.text(
         at,
         text,
@@ -230,7 +235,7 @@ def _number_segments(
         if depth.max(initial=0.0) < 8.0:
             continue
         y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        _text(draw, (float(x), float(y)), labels.numeral(structure), 17, WHITE, "mm")
+        stroked_text(draw, (float(x), float(y)), labels.numeral(structure), 17, WHITE, "mm")
         places.append((float(x), float(y)))
     return places
 
@@ -256,15 +261,18 @@ def _number_lesions(draw: ImageDraw.ImageDraw, lesions: np.ndarray, taken: list[
             inside = [(px, py) for px, py in around if 12 < px < width - 12 and 12 < py < height - 12]
             free = [p for p in inside if all(abs(p[0] - t[0]) + abs(p[1] - t[1]) > 28 for t in taken)]
             at = (free or inside or [at])[0]
-        _text(draw, at, str(value), 20, RED, "mm")
+        stroked_text(draw, at, str(value), 20, RED, "mm")
         taken.append(at)
 
 
-def _write_letters(draw: ImageDraw.ImageDraw, plane: Plane, size: tuple[int, int], text: str) -> None:
+def write_letters(
+    draw: ImageDraw.ImageDraw, plane: Plane, size: tuple[int, int], text: str, letter: int = 18
+) -> None:
+    """What is on the four sides, and a caption in the upper left corner."""
     width, height = size
     left, right, upper, lower = plane.letters
-    _text(draw, (8, height / 2), left, 18, GRAY, "lm")
-    _text(draw, (width - 8, height / 2), right, 18, GRAY, "rm")
-    _text(draw, (width / 2, 6), upper, 18, GRAY, "ma")
-    _text(draw, (width / 2, height - 6), lower, 18, GRAY, "md")
-    _text(draw, (8, 6), text, 16, GRAY, "la")
+    stroked_text(draw, (8, height / 2), left, letter, GRAY, "lm")
+    stroked_text(draw, (width - 8, height / 2), right, letter, GRAY, "rm")
+    stroked_text(draw, (width / 2, 6), upper, letter, GRAY, "ma")
+    stroked_text(draw, (width / 2, height - 6), lower, letter, GRAY, "md")
+    stroked_text(draw, (8, 6), text, letter - 2, GRAY, "la")

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from liverseg import labels
-from liverseg.case import Case, LesionReadout, Point
+from liverseg.case import Case, LesionReadout, Point, Remnant
+from liverseg.errors import InputRefused
 from liverseg.writers.report_json import DECIMALS
 
 Cell = str | int | float | bool | None
@@ -20,6 +21,9 @@ Cell = str | int | float | bool | None
 _NIFTI_AND_OTHERS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 _POINTS = ("long_axis_p1", "long_axis_p2", "short_axis_p1", "short_axis_p2", "centroid")
+
+_LONG_COLUMNS = ["case", "object", "quantity", "value", "unit"]
+_REMNANT = "Remnant"
 
 # Field of a lesion, quantity in the long table, unit.
 _LESION_QUANTITIES = (
@@ -54,7 +58,9 @@ def case_name(case: Case) -> str:
 
 def write_lesions_table(case: Case, path: Path) -> None:
     """Write one row a lesion; only the header when there is none."""
-    numerals = [labels.numeral(s) for s in labels.segments(case.split_segment_4)]
+    # The same columns for every case, whether segment IV is split or not, so that tables can be stacked.
+    segments = (*labels.SEGMENTS[:4], labels.SEGMENT_IVA, labels.SEGMENT_IVB, *labels.SEGMENTS[4:])
+    numerals = [labels.numeral(segment) for segment in segments]
     columns = [
         *("case", "id", "tracking_uid", "volume_ml", "long_axis_mm", "short_axis_mm", "max_diameter_3d_mm"),
         *("primary_segment", "centroid_segment"),
@@ -62,7 +68,7 @@ def write_lesions_table(case: Case, path: Path) -> None:
         *("mean_hu", "sd_hu", "contrast_to_liver_hu", "sphericity", "distance_to_surface_mm"),
         *("recist_measurable", "touches_volume_edge", "confidence", "key_slice"),
         *(f"{point}_{axis}_mm" for point in _POINTS for axis in "ras"),
-        *("review_state", "review_reader", "review_time"),
+        *("review_state", "review_reader", "review_time", "review_comment"),
     ]
     name = case_name(case)
     _write_csv(path, columns, (_lesion_row(name, lesion, columns) for lesion in case.lesions))
@@ -72,7 +78,7 @@ def write_measurements(case: Case, path: Path) -> None:
     """Write one row a number: case, object, quantity, value, unit (dimensionless: 1)."""
     name = case_name(case)
     rows = ((name, *row) for row in measurements_of(case))
-    _write_csv(path, ["case", "object", "quantity", "value", "unit"], rows)
+    _write_csv(path, _LONG_COLUMNS, rows)
 
 
 def measurements_of(case: Case) -> Iterator[tuple[str, str, float | None, str]]:
@@ -95,14 +101,35 @@ def measurements_of(case: Case) -> Iterator[tuple[str, str, float | None, str]]:
         for share in lesion.segments:
             yield structure, f"share_in_{share.name}", share.share_percent, "%"
     if case.remnant is not None:
-        remnant = case.remnant
-        yield "Remnant", "volume", remnant.remnant_ml, "ml"
-        yield "Remnant", "share_of_liver", remnant.percent_of_liver, "%"
-        yield "Remnant", "standardized_liver_volume", remnant.standardized_liver_ml, "ml"
-        yield "Remnant", "share_of_standardized_liver", remnant.percent_of_standardized, "%"
-        yield "Remnant", "resected_volume", remnant.resected_ml, "ml"
-        yield "Remnant", "resected_lesion_volume", remnant.tumor_resected_ml, "ml"
-        yield "Remnant", "lesion_volume", remnant.tumor_left_ml, "ml"
+        yield from _remnant_rows(case.remnant)
+
+
+def replace_remnant(source: Path, target: Path, remnant: Remnant) -> None:
+    """Write a long table anew with the rows of another remnant; all other rows stay as they are.
+
+    Raises:
+        InputRefused: the file is no long table of LiverSeg.
+    """
+    try:
+        with source.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+    except (ValueError, csv.Error) as error:
+        raise InputRefused(f"{source} is no table of LiverSeg; move it away and try again") from error
+    if header != _LONG_COLUMNS or any(len(row) != len(header) for row in rows):
+        raise InputRefused(f"{source} is no table of LiverSeg; move it away and try again")
+    case = rows[0][0] if rows else ""
+    kept: list[Sequence[Cell]] = [row for row in rows if row[1] != _REMNANT]
+    _write_csv(target, header, [*kept, *((case, *row) for row in _remnant_rows(remnant))])
+
+
+def _remnant_rows(remnant: Remnant) -> Iterator[tuple[str, str, float | None, str]]:
+    yield _REMNANT, "volume", remnant.remnant_ml, "ml"
+    yield _REMNANT, "share_of_liver", remnant.percent_of_liver, "%"
+    yield _REMNANT, "standardized_liver_volume", remnant.standardized_liver_ml, "ml"
+    yield _REMNANT, "share_of_standardized_liver", remnant.percent_of_standardized, "%"
+    yield _REMNANT, "resected_volume", remnant.resected_ml, "ml"
+    yield _REMNANT, "resected_lesion_volume", remnant.tumor_resected_ml, "ml"
+    yield _REMNANT, "lesion_volume", remnant.tumor_left_ml, "ml"
 
 
 def _lesion_row(name: str, lesion: LesionReadout, columns: Sequence[str]) -> list[Cell]:
@@ -120,6 +147,7 @@ def _lesion_row(name: str, lesion: LesionReadout, columns: Sequence[str]) -> lis
         "review_state": lesion.review.state,
         "review_reader": lesion.review.reader,
         "review_time": lesion.review.time,
+        "review_comment": lesion.review.comment,
     }
     return [cells[c] if c in cells else getattr(lesion, c, None) for c in columns]
 
