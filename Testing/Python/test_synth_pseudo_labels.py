@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from liverseg.errors import InputRefused, UsageError
+from liverseg.stages import FineMasks
 from liverseg.training.synth.hard_negatives import (
     SLAB_COUNTED,
     SLAB_DEPTH,
@@ -266,3 +267,20 @@ def test_the_script_holds_out_persons_of_the_split_and_of_the_command_line(scrip
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(InputRefused, match="no splits file"):
         script.held_out_persons([], tmp_path / "bad.json", "0")
+
+
+def test_the_script_writes_slices_on_which_teacher_and_windows_agree(script, tmp_path, monkeypatch):
+    # The networks are the edge: a teacher that takes everything darker than the liver for a lesion.
+    def find_lesions(hu, spacing, rough, bundle, device, quality):
+        part = hu[rough.box]
+        score = np.where((part > 25) & (part < 80), np.float32(0.95), np.float32(0.02))
+        return FineMasks(part > 25, score > 0.5, score), None
+
+    monkeypatch.setattr(script, "find_lesions", find_lesions)
+    weak = weak_slice()
+    weak.hu[30:38, 25:33] = 50
+    assert script.label_slice(weak, [None], "cpu", 2, tmp_path / "slices")
+    sample = read_sample(tmp_path / "slices" / f"{weak.case}.npz")
+    lesion = sample.label == 2
+    assert np.count_nonzero(lesion) == 64 * SLAB_DEPTH
+    assert np.count_nonzero(lesion & sample.counted) == 64 * SLAB_COUNTED
