@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from liverseg.errors import InputRefused, LiverSegError
-from liverseg.training.cache import STAGE2_SPACING, WINDOW
+from liverseg.training.cache import STAGE2_SPACING, WINDOW, cached_names
 from liverseg.training.persons import person_of
 from liverseg.training.synth.contact_sheet import SheetSample, draw_sheet, refuse_repository, write_sheet
 from liverseg.training.synth.pasted import build_library, paste_lesions
@@ -29,25 +29,15 @@ Case = tuple[np.ndarray, np.ndarray]
 
 
 def read_cases(cache: Path) -> dict[str, Case]:
-    """HU and label of every cached scan of stage 2, as ``<case>.npz`` or ``<case>/image.npy``; no phantoms.
+    """HU and label of every cached scan of stage 2; no phantoms.
 
     Raises:
         InputRefused: there is none.
     """
-    cases = {}
-    for path in sorted((*cache.glob("*.npz"), *cache.glob("*/image.npy"))):
-        name = path.stem if path.suffix == ".npz" else path.parent.name
-        if name.startswith("phantom"):
-            continue
-        if path.suffix == ".npz":
-            with np.load(path) as arrays:
-                image, label = arrays["image"], arrays["label"]
-        else:
-            image, label = np.load(path), np.load(path.with_name("label.npy"))
-        cases[name] = (to_hu(image), label)
-    if not cases:
-        raise InputRefused(f"no cached scan in {cache}; run scripts/prepare_data.py first")
-    return cases
+    samples = [read_sample(cache / name) for name in cached_names(cache) if not name.startswith("phantom")]
+    if not samples:
+        raise InputRefused(f"no scan of a person in {cache}; run scripts/prepare_data.py first")
+    return {sample.case: (to_hu(sample.image), sample.label) for sample in samples}
 
 
 def to_hu(image: np.ndarray) -> np.ndarray:
@@ -136,7 +126,7 @@ def pseudo(folder: Path, count: int, rng: np.random.Generator) -> list[SheetSamp
     Raises:
         InputRefused: the folder holds none.
     """
-    paths = sorted(folder.rglob("*.npz"))
+    paths = sorted(path.parent for path in folder.rglob("case.json"))
     if not paths:
         raise InputRefused(f"no sample in {folder}; run scripts/make_pseudo_labels.py first")
     samples = []

@@ -8,7 +8,6 @@ agree on, and that are plausible, become labels, and what is doubtful is not cou
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from liverseg.reading import read_volume
 from liverseg.stages import MARGIN_MM, RoughLiver, find_lesions, find_liver
 from liverseg.training.cache import STAGE2_MARGIN_MM, STAGE2_SPACING
 from liverseg.training.persons import person_of
+from liverseg.training.splits import read_splits
 from liverseg.training.synth.hard_negatives import SLAB_DEPTH, hard_negatives, slab_sample
 from liverseg.training.synth.pseudo_labels import PseudoRules, pseudo_label
 from liverseg.training.synth.samples import make_sample, write_sample
@@ -40,24 +40,15 @@ def held_out_persons(exclude: list[str], split: Path | None, held: str | None) -
     """Persons of the named cases and of the held-out part of a splits file.
 
     Raises:
-        InputRefused: the file cannot be read or has no such part.
-        UsageError: a splits file without the part that is held out.
+        InputRefused: the file cannot be read.
+        UsageError: a splits file without the part that is held out, or one that has no such part.
     """
     persons = {person_of(case) for case in exclude}
     if split is None:
         return persons
     if held is None:
         raise UsageError("--split needs --held: name the part (fold) that judges")
-    try:
-        parts = json.loads(split.read_text(encoding="utf-8"))["parts"]
-        own = [part for part in parts if str(part["name"]) == held]
-        cases = [str(case) for part in own for case in part["cases"]]
-        persons |= {str(person) for part in own for person in part["persons"]}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputRefused(f"{split} is no splits file ({error}); make new splits") from error
-    if not own:
-        raise InputRefused(f"{split} has no part {held!r}; name one of its parts")
-    return persons | {person_of(case) for case in cases}
+    return persons | set(read_splits(split).part(held).persons)
 
 
 def readings(

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from liverseg.errors import UsageError
+from liverseg.training.cache import Known, write_cached
 from liverseg.training.synth.contact_sheet import (
     LESION_COLOR,
     UNCOUNTED_COLOR,
@@ -71,9 +72,8 @@ def test_pictures_of_patients_do_not_go_into_a_repository(tmp_path: Path, root: 
 def test_the_command_draws_a_cache_and_refuses_the_repository(tmp_path: Path, root: Path):
     hu, label = with_lesion(*made_patch(1), (32, 44, 52), (7, 8, 9), -45)
     cache = tmp_path / "cache"
-    cache.mkdir()
     image = np.round((hu.clip(-160, 240) + 160) / 400 * 255).astype(np.uint8)
-    np.savez(cache / "lits_004.npz", image=image, label=label)
+    write_cached(cache, "lits_004", label, image, Known())
     call = [sys.executable, str(root / "scripts/contact_sheet.py"), "--cache", str(cache), "--count", "2"]
     done = subprocess.run(
         [*call, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +11,7 @@ import pytest
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.stages import FineMasks
+from liverseg.training.splits import Part, Splits, write_splits
 from liverseg.training.synth.hard_negatives import (
     SLAB_COUNTED,
     SLAB_DEPTH,
@@ -235,9 +235,11 @@ def test_samples_come_back_from_their_file_as_they_were(tmp_path):
     again = read_sample(write_sample(sample, tmp_path / "out"))
     assert isinstance(again, TrainingSample) and again.case == "case"
     assert np.array_equal(again.image, sample.image) and np.array_equal(again.counted, sample.counted)
-    (tmp_path / "broken.npz").write_bytes(b"no")
+    (tmp_path / "out" / "case" / "label.npy").write_bytes(b"no")
     with pytest.raises(InputRefused, match="no training sample"):
-        read_sample(tmp_path / "broken.npz")
+        read_sample(tmp_path / "out" / "case")
+    with pytest.raises(InputRefused, match="no training sample"):
+        read_sample(tmp_path / "out" / "nobody")
 
 
 @pytest.fixture(scope="module")
@@ -253,16 +255,17 @@ def script(root: Path) -> ModuleType:
 
 def test_the_script_holds_out_persons_of_the_split_and_of_the_command_line(script, tmp_path):
     split = tmp_path / "split.json"
-    parts = [
-        {"name": "0", "persons": ["lits_000"], "cases": ["lits_001"]},
-        {"name": "1", "persons": ["hcctace_005"], "cases": ["hcctace_005_t1_pre", "lits_029"]},
-    ]
-    split.write_text(json.dumps({"parts": parts}))
+    cases = ["lits_000", "lits_001", "lits_029", "hcctace_005_t1_pre"]
+    part = (
+        Part("0", ("lits_000",), tuple(cases[:2])),
+        Part("1", ("hcctace_005", "ircad_002"), tuple(cases[2:])),
+    )
+    write_splits(Splits("k-fold", "project-roi", 0, part), split)
     assert script.held_out_persons(["ircad_17"], split, "1") == {"ircad_017", "hcctace_005", "ircad_002"}
     assert script.held_out_persons(["lits_001"], None, None) == {"lits_000"}
     with pytest.raises(UsageError, match="--held"):
         script.held_out_persons([], split, None)
-    with pytest.raises(InputRefused, match="no part"):
+    with pytest.raises(UsageError, match="no part"):
         script.held_out_persons([], split, "7")
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(InputRefused, match="no splits file"):
@@ -280,7 +283,7 @@ def test_the_script_writes_slices_on_which_teacher_and_windows_agree(script, tmp
     weak = weak_slice()
     weak.hu[30:38, 25:33] = 50
     assert script.label_slice(weak, [None], "cpu", 2, tmp_path / "slices")
-    sample = read_sample(tmp_path / "slices" / f"{weak.case}.npz")
+    sample = read_sample(tmp_path / "slices" / weak.case)
     lesion = sample.label == 2
     assert np.count_nonzero(lesion) == 64 * SLAB_DEPTH
     assert np.count_nonzero(lesion & sample.counted) == 64 * SLAB_COUNTED

@@ -12,8 +12,8 @@ from liverseg.errors import InputRefused
 from liverseg.geometry import bounding_box
 from liverseg.intensity import normalize_hu
 from liverseg.resample import grid_for_spacing, resize, resize_labels, resize_mask
-from liverseg.training.cache import WINDOW
-from liverseg.writers.atomic import make_folder, written_whole
+from liverseg.training.cache import WINDOW, Known, load_cached, write_cached
+from liverseg.writers.atomic import make_folder
 
 Spacing = tuple[float, float, float]
 
@@ -66,26 +66,28 @@ def make_sample(
 
 
 def write_sample(sample: TrainingSample, folder: Path) -> Path:
-    """Write ``<case>.npz`` with image, label and counted, whole or not at all; returns its path.
+    """Write a sample as a case of a cache folder (:mod:`liverseg.training.cache`); returns its folder.
 
     Raises:
-        UsageError: the folder cannot be made or written to.
+        UsageError: the folder cannot be made.
     """
     make_folder(folder)
-    path = folder / f"{sample.case}.npz"
-    with written_whole(path) as temporary:
-        np.savez_compressed(temporary, image=sample.image, label=sample.label, counted=sample.counted)
-    return path
+    write_cached(folder, sample.case, sample.label, sample.image, Known(), sample.counted)
+    return folder / sample.case
 
 
-def read_sample(path: Path) -> TrainingSample:
+def read_sample(place: Path) -> TrainingSample:
     """Read what :func:`write_sample` wrote.
 
     Raises:
-        InputRefused: missing, or no sample.
+        InputRefused: missing, or no sample with an image.
     """
     try:
-        with np.load(path) as arrays:
-            return TrainingSample(path.stem, arrays["image"], arrays["label"], arrays["counted"])
-    except (OSError, KeyError, ValueError) as error:
-        raise InputRefused(f"{path} is no training sample ({error}); make it again") from error
+        case = load_cached(place.parent, place.name)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputRefused(f"{place} is no training sample ({error}); make it again") from error
+    if case.image is None:
+        raise InputRefused(f"{place} is no training sample (it has no image); make it again")
+    label = case.label.numpy()
+    counted = np.ones(label.shape, dtype=bool) if case.counted is None else case.counted.numpy()
+    return TrainingSample(case.case, case.image.numpy(), label, counted)
