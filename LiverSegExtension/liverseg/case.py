@@ -43,6 +43,7 @@ class Review:
     state: str = "unreviewed"
     reader: str | None = None
     time: str | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ CONFIDENCE = "LiverSeg.Confidence"
 REVIEW_STATE = "LiverSeg.ReviewState"
 REVIEW_READER = "LiverSeg.ReviewReader"
 REVIEW_TIME = "LiverSeg.ReviewTime"
+REVIEW_COMMENT = "LiverSeg.ReviewComment"
 # Of the liver: the highest lesion id ever given, so that none is given twice.
 LAST_LESION_ID = "LiverSeg.LastLesionId"
 METHOD = "LiverSeg.CouinaudMethod"
@@ -118,23 +119,27 @@ def lesion_tags(lesion: LesionReadout) -> dict[str, str]:
     tags = {
         LESION_ID: str(lesion.id),
         TRACKING_UID: lesion.tracking_uid,
-        REVIEW_STATE: lesion.review.state,
+        **review_tags(lesion.review),
     }
     if lesion.confidence is not None:
         tags[CONFIDENCE] = f"{lesion.confidence:.4f}"
-    if lesion.review.reader is not None:
-        tags[REVIEW_READER] = escaped(lesion.review.reader)
-    if lesion.review.time is not None:
-        tags[REVIEW_TIME] = escaped(lesion.review.time)
     return tags
+
+
+def review_tags(review: Review) -> dict[str, str]:
+    """Tags of a lesion's segment that say what a reader said."""
+    words = {REVIEW_READER: review.reader, REVIEW_TIME: review.time, REVIEW_COMMENT: review.comment}
+    said = {name: escaped(text) for name, text in words.items() if text is not None}
+    return {REVIEW_STATE: review.state, **said}
 
 
 def review_from_tags(tags: dict[str, str]) -> Review | None:
     """The review a lesion's tags tell of, or None."""
     if tags.get(REVIEW_STATE) not in ("unreviewed", "accepted", "rejected"):
         return None
-    reader, time = (unescaped(tags[name]) if name in tags else None for name in (REVIEW_READER, REVIEW_TIME))
-    return Review(tags[REVIEW_STATE], reader, time)
+    names = (REVIEW_READER, REVIEW_TIME, REVIEW_COMMENT)
+    reader, time, comment = (unescaped(tags[name]) if name in tags else None for name in names)
+    return Review(tags[REVIEW_STATE], reader, time, comment)
 
 
 def number(text: str | None) -> float | None:

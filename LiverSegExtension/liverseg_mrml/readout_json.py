@@ -57,6 +57,15 @@ class StoredReadout:
         """What made the result."""
         return Provenance(**self.fields["provenance"])
 
+    @property
+    def lesions(self) -> tuple[LesionReadout, ...]:
+        """The lesions as they were measured."""
+        return tuple(_lesion(lesion) for lesion in self.fields["lesions"])
+
+    def text(self) -> str:
+        """The attribute's text."""
+        return _stored_text(self.geometry, self.source, self.warnings, self.fields)
+
     def case(self, ct: Volume, masks: Masks) -> Case:
         """The case with the arrays it was stored without.
 
@@ -70,7 +79,7 @@ class StoredReadout:
             masks=masks,
             liver=LiverReadout(**fields["liver"]),
             segments=tuple(SegmentReadout(**segment) for segment in fields["segments"]),
-            lesions=tuple(_lesion(lesion) for lesion in fields["lesions"]),
+            lesions=self.lesions,
             method=self.method,
             provenance=self.provenance,
             summary=tuple(fields["summary"]),
@@ -96,16 +105,7 @@ def readout_text(case: Case, run_warnings: tuple[str, ...]) -> str:
         "warnings": case.warnings,
         "remnant": None if case.remnant is None else asdict(case.remnant),
     }
-    stored = {
-        "format": FORMAT,
-        "shape": geometry.shape,
-        "ijk_to_ras": geometry.ijk_to_ras.tolist(),
-        # A file or series may be named after a patient, and scenes are passed on.
-        "source": {**asdict(source), "name": ""},
-        "run_warnings": run_warnings,
-        "readout": fields,
-    }
-    return json.dumps(stored, ensure_ascii=False, default=_plain)
+    return _stored_text(geometry, source, run_warnings, fields)
 
 
 def stored_readout(text: str | None) -> StoredReadout:
@@ -129,6 +129,21 @@ def stored_readout(text: str | None) -> StoredReadout:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputRefused("the segmentation holds no LiverSeg read-out; run LiverSeg on its CT") from error
+
+
+def _stored_text(
+    geometry: Geometry, source: Source, run_warnings: tuple[str, ...], fields: dict[str, Any]
+) -> str:
+    stored = {
+        "format": FORMAT,
+        "shape": geometry.shape,
+        "ijk_to_ras": geometry.ijk_to_ras.tolist(),
+        # A file or series may be named after a patient, and scenes are passed on.
+        "source": {**asdict(source), "name": ""},
+        "run_warnings": run_warnings,
+        "readout": fields,
+    }
+    return json.dumps(stored, ensure_ascii=False, default=_plain)
 
 
 def _lesion(fields: dict[str, Any]) -> LesionReadout:

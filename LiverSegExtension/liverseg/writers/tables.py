@@ -62,7 +62,7 @@ def write_lesions_table(case: Case, path: Path) -> None:
         *("mean_hu", "sd_hu", "contrast_to_liver_hu", "sphericity", "distance_to_surface_mm"),
         *("recist_measurable", "touches_volume_edge", "confidence", "key_slice"),
         *(f"{point}_{axis}_mm" for point in _POINTS for axis in "ras"),
-        *("review_state", "review_reader", "review_time"),
+        *("review_state", "review_reader", "review_time", "review_comment"),
     ]
     name = case_name(case)
     _write_csv(path, columns, (_lesion_row(name, lesion, columns) for lesion in case.lesions))
@@ -117,6 +117,7 @@ def _lesion_row(name: str, lesion: LesionReadout, columns: Sequence[str]) -> lis
         "review_state": lesion.review.state,
         "review_reader": lesion.review.reader,
         "review_time": lesion.review.time,
+        "review_comment": lesion.review.comment,
     }
     return [cells[c] if c in cells else getattr(lesion, c, None) for c in columns]
 
