@@ -12,6 +12,7 @@ from liverseg import __version__
 from liverseg.bundle import Bundle, file_sha256, find_bundle, installed_bundles
 from liverseg.case import Case, CouinaudMethod, Provenance
 from liverseg.checks import check_volume
+from liverseg.cli.batch import run_batch
 from liverseg.cli.console import Listener
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
 from liverseg.errors import InputRefused, LiverSegError, UsageError
@@ -193,4 +194,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
     "series": run_series,
     "check": run_check,
     "models": run_models,
+    "batch": run_batch,
 }

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from liverseg import __version__
+from liverseg.cli.batch import add_batch
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -15,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Liver, lesions and Couinaud segments from an abdominal CT. "
         "Research use, not a medical device.",
         epilog="Exit codes: 0 done, 2 usage, 3 input refused, 4 no liver found, 5 out of memory, "
-        "130 cancelled.",
+        "6 some cases of a batch failed, 130 cancelled.",
     )
     parser.add_argument("--version", action="version", version=f"liverseg {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what happens on the way")
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _series(commands)
     _check(commands)
     _models(commands)
+    add_batch(commands)
     for command in commands.choices.values():
         # Also after the command's name; SUPPRESS keeps what was said before it.
         command.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS)
