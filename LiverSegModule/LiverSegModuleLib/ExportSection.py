@@ -58,7 +58,7 @@ class ExportSection:
 
         self.ui.exportList.clear()
         for name, output in OUTPUTS.items():
-            item = qt.QListWidgetItem(output.filename)
+            self.ui.exportList.addItem(output.filename)
+            item = self.ui.exportList.item(self.ui.exportList.count - 1)
             item.setData(qt.Qt.UserRole, name)
             item.setCheckState(qt.Qt.Unchecked if output.on_request else qt.Qt.Checked)
-            self.ui.exportList.addItem(item)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
 from LiverSegModuleLib.Messages import telling
@@ -29,6 +30,8 @@ class InputSection:
         self.passed = False
         self.changed = Signal()
         self._seen: tuple[object, ...] = ()
+        self._watched: Any = None
+        self._tags: list[int] = []
         ui.hardenButton.clicked.connect(self.onHarden)
         ui.copyFrameButton.clicked.connect(self.onCopyFrame)
         ui.makePatientButton.clicked.connect(self.onMakePatient)
@@ -45,6 +48,7 @@ class InputSection:
             transform.GetTransformToWorldMTime() if transform else 0,
             bool(parameters and parameters.force),
         )
+        self._watch(volume)
         if seen == self._seen and not always:
             return
         self._seen = seen
@@ -58,6 +62,20 @@ class InputSection:
             lines.append(_estimate(voxels))
         self.ui.preflightLabel.text = "<br>".join(lines) or escape(_("Choose a CT of the abdomen."))
         self.changed.emit()
+
+    def _watch(self, volume: Any) -> None:
+        """Hear of transforms and voxels that change later."""
+        if volume is self._watched:
+            return
+        for tag in self._tags:
+            self._watched.RemoveObserver(tag)
+        self._watched, self._tags = volume, []
+        if volume is not None:
+            events = (
+                slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+                slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+            )
+            self._tags = [volume.AddObserver(event, lambda *_args: self.refresh()) for event in events]
 
     def _findings(self, volume: Any, force: bool) -> tuple[tuple[Any, ...], int]:
         from liverseg_mrml.input_volume import Finding, preflight
