@@ -32,7 +32,9 @@ def shared(tmp_path_factory):
     """One window for all tests: the application's scene lives as long as Slicer does."""
     temporary = tmp_path_factory.mktemp("host")
     programs = tmp_path_factory.mktemp("bin")
-    (programs / "PythonSlicer").symlink_to(sys.executable)
+    # A link would lose the virtual environment.
+    (programs / "PythonSlicer").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (programs / "PythonSlicer").chmod(0o755)
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
     host = Host(temporary)
@@ -215,3 +217,69 @@ def test_the_picture_of_the_panel_has_something_on_it(host, patient, tmp_path):
         picture.pixel(x, y) for x in range(0, picture.width(), 3) for y in range(0, picture.height(), 3)
     }
     assert len(colors) > 50
+
+
+def paint(host, ras, radius_mm):
+    """A stroke of the Segment Editor with the modes that the panel set, by Slicer's own editor logic."""
+    import numpy as np  # noqa: PLC0415
+    import slicer  # noqa: PLC0415
+
+    from liverseg_mrml.grids import labelmap  # noqa: PLC0415
+    from liverseg_mrml.volume_node import node_geometry  # noqa: PLC0415
+
+    session, editor = host.widget.panel.session, host.widget.panel.correct.editor
+    grid = node_geometry(session.nodes.volume)
+    points = grid.to_ras(np.indices(grid.shape).reshape(3, -1).T)
+    ball = (np.linalg.norm(points - np.asarray(ras), axis=1) <= radius_mm).reshape(grid.shape)
+    logic = slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(host.scene)
+    logic.SetSegmentEditorNode(editor.parameters)
+    editor.parameters.SetAndObserveSegmentationNode(session.nodes.segmentation)
+    editor.parameters.SetAndObserveSourceVolumeNode(session.nodes.volume)
+    image = labelmap(ball.astype(np.uint8), grid.ijk_to_ras, tuple(slice(0, n) for n in ball.shape))
+    logic.ModifySegmentByLabelmap(
+        session.nodes.segmentation,
+        editor.parameters.GetSelectedSegmentID(),
+        image,
+        logic.ModificationModeAdd,
+        False,
+        False,
+    )
+    return ball
+
+
+def test_a_stroke_across_a_border_moves_it_and_touches_nothing_else(host, patient):
+    import numpy as np  # noqa: PLC0415
+
+    case = patient[1]
+    grid, masks = case.ct.geometry, case.masks
+    host.widget.ui.borderFromComboBox.currentIndex = 4
+    host.widget.ui.borderToComboBox.currentIndex = 7
+    click(host.widget.ui.borderButton)
+    five, eight = masks.couinaud == 5, masks.couinaud == 8
+    touching = np.argwhere(five & (np.roll(eight, 1, 0) | np.roll(eight, -1, 0)))
+    ball = paint(host, grid.to_ras(touching[len(touching) // 2]), 14)
+    assert host.widget.panel.session.isStale
+    after = host.widget.panel.session.update()
+    assert np.array_equal(after.masks.couinaud == 8, eight | (five & ball))
+    others = ~(five | eight)
+    assert np.array_equal(after.masks.couinaud[others], masks.couinaud[others])
+    assert np.array_equal(after.masks.lesions, masks.lesions)
+    assert np.array_equal(after.masks.liver, masks.liver)
+
+
+def test_a_stroke_on_a_lesion_stays_inside_of_the_liver(host, patient):
+    import numpy as np  # noqa: PLC0415
+
+    case = patient[1]
+    host.widget.panel.session.selectLesion(1)
+    click(host.widget.ui.editLesionButton)
+    places = np.argwhere(case.masks.liver & (case.masks.lesions == 0))
+    ball = paint(host, case.ct.geometry.to_ras(places[0]), 25)
+    assert (ball & ~case.masks.liver).any()
+    after = host.widget.panel.session.update()
+    wanted = (case.masks.lesions == 1) | (ball & case.masks.liver & (case.masks.lesions == 0))
+    assert np.array_equal(
+        (after.masks.lesions == 1) & (case.masks.lesions == 0), wanted & (case.masks.lesions == 0)
+    )
+    assert np.array_equal(after.masks.liver, case.masks.liver)
