@@ -10,6 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +29,8 @@ DEFAULT_MODEL = "liverseg-1"
 STAGES = ("stage1", "stage2", "couinaud")
 # MONAI's DynUNet lists the same layers twice in its state: by their own names and inside this chain.
 _SECOND_NAMES = "skip_layers."
+# The networks of a block of :func:`networks_kept`, by bundle folder and stage.
+_kept: ContextVar[dict[tuple[Path, str], torch.nn.Module] | None] = ContextVar("kept_networks", default=None)
 
 
 @dataclass(frozen=True)
@@ -133,12 +138,32 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextmanager
+def networks_kept() -> Iterator[None]:
+    """Inside of the block every network is loaded and checked once, however many CTs are read out."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def load_network(bundle: Bundle, stage: str) -> torch.nn.Module:
-    """A network of a bundle with its weights, in evaluation mode on the CPU.
+    """A network of a bundle with its weights, in evaluation mode, on the CPU when it is loaded anew.
 
     Raises:
         ModelError: the stage or the file is missing, the file is not the one the card names, or does not fit.
     """
+    kept = _kept.get()
+    if kept is None:
+        return _load_network(bundle, stage)
+    key = (bundle.folder, stage)
+    if key not in kept:
+        kept[key] = _load_network(bundle, stage)
+    return kept[key]
+
+
+def _load_network(bundle: Bundle, stage: str) -> torch.nn.Module:
     from safetensors.torch import load_file
 
     from liverseg.networks import build_network

@@ -6,15 +6,12 @@ that the way a file stores its voxels changes no number and no choice among equa
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import cc3d
 import numpy as np
-from scipy import ndimage
 
 from liverseg import labels, summary
 from liverseg.axes import max_diameter_3d_mm, recist_axes
@@ -30,6 +27,7 @@ from liverseg.case import (
     SegmentReadout,
 )
 from liverseg.errors import InputRefused
+from liverseg.fingerprints import EarlierReadout, Fingerprints
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.lesion_measures import (
     centroid_kji,
@@ -41,8 +39,9 @@ from liverseg.lesion_measures import (
     sphericity,
     volume_ml,
 )
+from liverseg.liver_crop import LiverCrop
 from liverseg.mending import Box, mend
-from liverseg.surfaces import Border, face_centers
+from liverseg.surfaces import face_centers
 from liverseg.volume import Volume
 
 # So much liver on one side of the scan means that the scan cuts it. A liver's dome (about 7 cm in radius)
@@ -64,6 +63,7 @@ def measure(
     warnings: Sequence[str] = (),
     remnant: Remnant | None = None,
     fresh_split: Callable[[np.ndarray], np.ndarray] | None = None,
+    earlier: EarlierReadout | None = None,
 ) -> Case:
     """Measure everything in the masks.
 
@@ -81,14 +81,17 @@ def measure(
         remnant: a future liver remnant computed before, passed on.
         fresh_split: splits a liver on the CT's grid, for liver that the segments do not cover yet; see
             :func:`liverseg.mending.mend`.
+        earlier: what was measured of these masks before some were corrected; lesions that are still the same
+            are not measured again.
 
     Raises:
         UsageError: masks that cannot be mended, see :func:`liverseg.mending.mend`.
     """
     masks, mended = mend(masks, ct.geometry, fresh_split)
-    crop = _Crop.of(ct, masks)
+    crop = LiverCrop.of(ct, masks)
     structures = labels.segments(_is_split(masks, crop, provenance))
-    said = _Said(tracking_uids or {}, reviews or {}, confidences or {})
+    unchanged, same_liver = earlier.still_true(Fingerprints.of_crop(crop)) if earlier else ({}, False)
+    said = _Said(tracking_uids or {}, reviews or {}, confidences or {}, unchanged, same_liver)
 
     liver, cut = _liver_readout(crop)
     lesions = _lesion_readouts(crop, structures, liver, said)
@@ -151,64 +154,17 @@ class _Said:
     tracking_uids: Mapping[int, str]
     reviews: Mapping[int, Review]
     confidences: Mapping[int, float]
+    unchanged: Mapping[int, LesionReadout]
+    same_liver: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _Crop:
-    """The surroundings of the liver in canonical order, contiguous.
-
-    ``start`` is the crop's first voxel in the canonical whole volume, whose size is ``full_shape``.
-    """
-
-    ct: np.ndarray
-    liver: np.ndarray
-    couinaud: np.ndarray
-    lesions: np.ndarray
-    geometry: Geometry
-    order: CanonicalOrder
-    start: tuple[int, int, int]
-    full_shape: tuple[int, int, int]
-    input_hash: str
-
-    @staticmethod
-    def of(ct: Volume, masks: Masks) -> _Crop:
-        order = CanonicalOrder.of(ct.geometry)
-        grid = order.geometry(ct.geometry)
-        box: Box = bounding_box(order.apply(masks.liver), margin=(1, 1, 1)) or (slice(0, 1),) * 3
-        gray, liver, couinaud, lesions = (
-            np.ascontiguousarray(order.apply(array)[box])
-            for array in (ct.array, masks.liver, masks.couinaud, masks.lesions)
-        )
-        return _Crop(
-            ct=gray,
-            liver=liver,
-            couinaud=couinaud,
-            lesions=lesions,
-            geometry=grid.cropped(box),
-            order=order,
-            start=(box[0].start, box[1].start, box[2].start),
-            full_shape=grid.shape,
-            # Without a hash of the whole input the gray values around the liver tell one CT from another.
-            input_hash=ct.source.sha256 or hashlib.sha256(gray.tobytes()).hexdigest(),
-        )
-
-    @cached_property
-    def border(self) -> Border:
-        return Border(self.liver, self.geometry)
-
-    def original_slice(self, key: int) -> int:
-        """The CT's own index of a slice of the crop."""
-        index = self.start[0] + key
-        return self.full_shape[0] - 1 - index if self.order.flips[0] else index
-
-
-def _is_split(masks: Masks, crop: _Crop, provenance: Provenance) -> bool:
+def _is_split(masks: Masks, crop: LiverCrop, provenance: Provenance) -> bool:
     """Whether segment IV comes in two parts: it was asked for, or label 9 is there."""
     asked = provenance.parameters.get("split_segment_4") is True
     return asked or bool(np.any(crop.couinaud == labels.SEGMENT_IVB.label))
 
 
-def _liver_readout(crop: _Crop) -> tuple[LiverReadout, tuple[str, ...]]:
+def _liver_readout(crop: LiverCrop) -> tuple[LiverReadout, tuple[str, ...]]:
     voxels = int(np.count_nonzero(crop.liver))
     if voxels == 0:
         return LiverReadout(0.0, None, None, None, complete=False), ("No liver was found.",)
@@ -227,7 +183,7 @@ def _liver_readout(crop: _Crop) -> tuple[LiverReadout, tuple[str, ...]]:
     return readout, (f"The scan cuts the liver off ({', '.join(cut)}): its volume is a lower limit.",)
 
 
-def _cut_sides(crop: _Crop) -> tuple[str, ...]:
+def _cut_sides(crop: LiverCrop) -> tuple[str, ...]:
     """The sides of the scan on which more than 5 cm2 of the liver lie."""
     columns = crop.geometry.ijk_to_ras[:3, 2::-1]
     sides = []
@@ -242,7 +198,7 @@ def _cut_sides(crop: _Crop) -> tuple[str, ...]:
     return tuple(sides)
 
 
-def _segment_readouts(crop: _Crop, structures: Sequence[labels.Structure]) -> tuple[SegmentReadout, ...]:
+def _segment_readouts(crop: LiverCrop, structures: Sequence[labels.Structure]) -> tuple[SegmentReadout, ...]:
     voxel_ml = crop.geometry.voxel_volume_ml
     counts = np.bincount(crop.couinaud.ravel(), minlength=10)
     lesion_counts = np.bincount(crop.couinaud[crop.lesions > 0], minlength=10)
@@ -260,20 +216,41 @@ def _segment_readouts(crop: _Crop, structures: Sequence[labels.Structure]) -> tu
 
 
 def _lesion_readouts(
-    crop: _Crop, structures: Sequence[labels.Structure], liver: LiverReadout, said: _Said
+    crop: LiverCrop, structures: Sequence[labels.Structure], liver: LiverReadout, said: _Said
 ) -> tuple[LesionReadout, ...]:
-    boxes = ndimage.find_objects(crop.lesions)
     return tuple(
-        _lesion_readout(n, box, crop, structures, liver, said)
-        for n, box in enumerate(boxes, start=1)
-        if box is not None
+        _lesion_readout(lesion_id, box, crop, structures, liver, said)
+        if lesion_id not in said.unchanged
+        else _carried_over(said.unchanged[lesion_id], box, crop, liver, said)
+        for lesion_id, box in crop.lesion_boxes.items()
     )
+
+
+def _carried_over(
+    lesion: LesionReadout, box: Box, crop: LiverCrop, liver: LiverReadout, said: _Said
+) -> LesionReadout:
+    """A lesion whose own voxels are as they were: only what depends on the liver around it is new."""
+    distance = lesion.distance_to_surface_mm
+    if not said.same_liver:
+        distance = _distance_to_surface(crop, crop.lesions[box] == lesion.id, box)
+    return replace(
+        lesion,
+        tracking_uid=said.tracking_uids.get(lesion.id, lesion.tracking_uid),
+        contrast_to_liver_hu=_difference(lesion.mean_hu, liver.mean_hu),
+        distance_to_surface_mm=distance,
+        confidence=said.confidences.get(lesion.id),
+        review=said.reviews.get(lesion.id, Review()),
+    )
+
+
+def _distance_to_surface(crop: LiverCrop, mask: np.ndarray, box: Box) -> float | None:
+    return crop.border.distance_mm(face_centers(mask) + np.array([s.start for s in box]))
 
 
 def _lesion_readout(
     lesion_id: int,
     box: Box,
-    crop: _Crop,
+    crop: LiverCrop,
     structures: Sequence[labels.Structure],
     liver: LiverReadout,
     said: _Said,
@@ -306,7 +283,7 @@ def _lesion_readout(
         sd_hu=sd,
         contrast_to_liver_hu=_difference(mean, liver.mean_hu),
         sphericity=sphericity(mask, grid),
-        distance_to_surface_mm=crop.border.distance_mm(face_centers(mask) + corner),
+        distance_to_surface_mm=_distance_to_surface(crop, mask, box),
         recist_measurable=is_measurable(axes.long_axis_mm, grid.spacing_kji[0]),
         touches_volume_edge=_touches_edge(crop, box),
         confidence=said.confidences.get(lesion_id),
@@ -318,7 +295,7 @@ def _difference(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one - other
 
 
-def _touches_edge(crop: _Crop, box: Box) -> bool:
+def _touches_edge(crop: LiverCrop, box: Box) -> bool:
     return any(
         crop.start[axis] + box[axis].start == 0 or crop.start[axis] + box[axis].stop == crop.full_shape[axis]
         for axis in range(3)

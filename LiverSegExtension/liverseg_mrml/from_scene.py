@@ -6,17 +6,21 @@ from dataclasses import replace
 
 from liverseg.case import Case
 from liverseg.errors import InputRefused
+from liverseg.fingerprints import EarlierReadout
 from liverseg.masks_reading import onto_grid
 from liverseg.segment_tags import LAST_LESION_ID, LAST_LESION_ID_PARAMETER
 from liverseg.volume import Volume
 from liverseg_mrml.case_nodes import READOUT, CaseNodes
 from liverseg_mrml.readout_json import stored_readout
 from liverseg_mrml.segments_reading import number_lesions, read_segments
+from liverseg_mrml.staleness import stored_fingerprints
 from liverseg_mrml.volume_node import volume_of
 
 
 def case_from_nodes(nodes: CaseNodes) -> Case:
     """Measure what the segmentation node shows now, after edits; :func:`to_scene.refresh` shows the result.
+
+    Lesions that are as they were are not measured again.
 
     What a segment is, its tags decide, whatever it is called. New segments count as lesions when their
     terminology says so; they and copies of lesions get the next id that was never given, which is written
@@ -53,6 +57,7 @@ def case_from_nodes(nodes: CaseNodes) -> Case:
         reviews=read.reviews,
         confidences=read.confidences,
         warnings=(*stored.warnings, *read.warnings),
+        earlier=EarlierReadout(stored_fingerprints(nodes.segmentation), stored.lesions),
     )
 
 

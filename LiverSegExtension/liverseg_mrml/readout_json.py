@@ -14,6 +14,7 @@ import numpy as np
 from liverseg.case import (
     Case,
     CouinaudMethod,
+    LesionReadout,
     LiverReadout,
     Masks,
     Provenance,
@@ -54,6 +55,15 @@ class StoredReadout:
         """What made the result."""
         return Provenance(**self.fields["provenance"])
 
+    @property
+    def lesions(self) -> tuple[LesionReadout, ...]:
+        """The lesions as they were measured."""
+        return tuple(lesion_of(lesion) for lesion in self.fields["lesions"])
+
+    def text(self) -> str:
+        """The attribute's text."""
+        return _stored_text(self.geometry, self.source, self.warnings, self.fields)
+
     def case(self, ct: Volume, masks: Masks) -> Case:
         """The case with the arrays it was stored without.
 
@@ -67,7 +77,7 @@ class StoredReadout:
             masks=masks,
             liver=LiverReadout(**fields["liver"]),
             segments=tuple(SegmentReadout(**segment) for segment in fields["segments"]),
-            lesions=tuple(lesion_of(lesion) for lesion in fields["lesions"]),
+            lesions=self.lesions,
             method=self.method,
             provenance=self.provenance,
             summary=tuple(fields["summary"]),
@@ -93,16 +103,7 @@ def readout_text(case: Case, run_warnings: tuple[str, ...]) -> str:
         "warnings": case.warnings,
         "remnant": None if case.remnant is None else asdict(case.remnant),
     }
-    stored = {
-        "format": FORMAT,
-        "shape": geometry.shape,
-        "ijk_to_ras": geometry.ijk_to_ras.tolist(),
-        # A file or series may be named after a patient, and scenes are passed on.
-        "source": {**asdict(replace(source, files=())), "name": ""},
-        "run_warnings": run_warnings,
-        "readout": fields,
-    }
-    return json.dumps(stored, ensure_ascii=False, default=_plain)
+    return _stored_text(geometry, source, run_warnings, fields)
 
 
 def stored_readout(text: str | None) -> StoredReadout:
@@ -130,6 +131,21 @@ def stored_readout(text: str | None) -> StoredReadout:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputRefused("the segmentation holds no LiverSeg read-out; run LiverSeg on its CT") from error
+
+
+def _stored_text(
+    geometry: Geometry, source: Source, run_warnings: tuple[str, ...], fields: dict[str, Any]
+) -> str:
+    stored = {
+        "format": FORMAT,
+        "shape": geometry.shape,
+        "ijk_to_ras": geometry.ijk_to_ras.tolist(),
+        # A file or series may be named after a patient, and scenes are passed on.
+        "source": {**asdict(replace(source, files=())), "name": ""},
+        "run_warnings": run_warnings,
+        "readout": fields,
+    }
+    return json.dumps(stored, ensure_ascii=False, default=_plain)
 
 
 def _plain(value: object) -> object:

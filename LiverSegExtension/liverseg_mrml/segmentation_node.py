@@ -130,10 +130,15 @@ def _add_segment(node: Node, wanted: Segment, image: Any) -> None:
     if segmentation.GetSegment(segment_id) is not None:
         segment_id = segmentation.GenerateUniqueSegmentID(segment_id)
     segmentation.AddSegment(segment, segment_id)
+    show_as_layer(node, segment_id, wanted.layer)
+
+
+def show_as_layer(node: Node, segment_id: str, layer: str) -> None:
+    """Give a segment the opacities of its kind."""
     display = node.GetDisplayNode()
-    display.SetSegmentOpacity3D(segment_id, OPACITY_3D[wanted.layer])
-    display.SetSegmentOpacity2DFill(segment_id, FILL_2D[wanted.layer])
-    display.SetSegmentVisibility2DFill(segment_id, FILL_2D[wanted.layer] > 0)
+    display.SetSegmentOpacity3D(segment_id, OPACITY_3D[layer])
+    display.SetSegmentOpacity2DFill(segment_id, FILL_2D[layer])
+    display.SetSegmentVisibility2DFill(segment_id, FILL_2D[layer] > 0)
 
 
 def _update_segment(segment: Any, wanted: Segment, image: Any) -> None:

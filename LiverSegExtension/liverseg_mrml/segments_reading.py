@@ -10,6 +10,7 @@ import numpy as np
 from liverseg import labels, segment_tags
 from liverseg.case import Masks
 from liverseg.errors import InputRefused
+from liverseg.geometry import Geometry
 from liverseg.masks_reading import ReadMasks
 from liverseg.segment_identity import LesionSegment, identify
 from liverseg.volume import Volume
@@ -25,6 +26,7 @@ LESION_TAGS = (
     segment_tags.REVIEW_STATE,
     segment_tags.REVIEW_READER,
     segment_tags.REVIEW_TIME,
+    segment_tags.REVIEW_COMMENT,
 )
 TAGS = (
     *(segment_tags.KEY, segment_tags.TERMINOLOGY_TAG, *LESION_TAGS),
@@ -102,7 +104,7 @@ def read_segments(node: Node, ct: Volume) -> ReadMasks:
     Raises:
         InputRefused: there is neither a liver nor a Couinaud segment, or a transform is not linear.
     """
-    reader = _VoxelReader(node, ct)
+    reader = VoxelReader(node, ct.geometry)
     shape = ct.geometry.shape
     masks = {layer: np.zeros(shape, np.uint8) for layer in ("liver", "couinaud", "vessels")}
     lesions = np.zeros(shape, np.uint16)
@@ -162,19 +164,19 @@ def _paint_lesion(lesions: np.ndarray, mask: np.ndarray, drawn: DrawnSegment) ->
     return []
 
 
-class _VoxelReader:
+class VoxelReader:
     """Reads segments' voxels; a labelmap that many segments share is brought onto the grid once."""
 
-    def __init__(self, node: Node, ct: Volume) -> None:
+    def __init__(self, node: Node, grid: Geometry) -> None:
         if not node.GetSegmentation().ContainsRepresentation(binary_labelmap_name()):
             node.CreateBinaryLabelmapRepresentation()
         self._parent = parent_matrix(node)
-        self._grid = ct.geometry
+        self._grid = grid
         self._layers: list[tuple[Any, np.ndarray]] = []
         self.warnings: list[str] = []
 
     def mask(self, segment: Any) -> np.ndarray:
-        """bool (k, j, i) on the CT's grid."""
+        """bool (k, j, i) on the grid."""
         image = segment.GetRepresentation(binary_labelmap_name())
         for known, array in self._layers:
             if known is image:

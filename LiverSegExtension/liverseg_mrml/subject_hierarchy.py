@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import slicer
+import vtk
 
 from liverseg_mrml.scene import Node, Scene
 
@@ -46,6 +47,23 @@ def folder_of(scene: Scene, node: Node) -> int:
     hierarchy = _hierarchy(scene)
     item = hierarchy.GetItemByDataNode(node)
     return int(hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID())
+
+
+def folder_name(scene: Scene, folder: int) -> str:
+    """The name of a folder."""
+    return str(_hierarchy(scene).GetItemName(folder))
+
+
+def remove_folder(scene: Scene, folder: int) -> None:
+    """Remove a folder; what is still in it moves to where the folder was. The scene itself stays."""
+    hierarchy = _hierarchy(scene)
+    if folder == hierarchy.GetSceneItemID():
+        return
+    children = vtk.vtkIdList()
+    hierarchy.GetItemChildren(folder, children, False)
+    for n in range(children.GetNumberOfIds()):
+        hierarchy.SetItemParent(children.GetId(n), hierarchy.GetItemParent(folder))
+    hierarchy.RemoveItem(folder, False, False)
 
 
 def _hierarchy(scene: Scene) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import vtk
@@ -36,11 +36,17 @@ COLUMNS: tuple[Column, ...] = (
     Column("volume_ml", "Volume", "ml", vtk.vtkDoubleArray, lambda lesion: lesion.volume_ml),
     Column("mean_hu", "Mean", "HU", vtk.vtkDoubleArray, lambda lesion: _number(lesion.mean_hu)),
     Column("state", "State", "", vtk.vtkStringArray, lambda lesion: lesion.review.state),
+    Column("comment", "Comment", "", vtk.vtkStringArray, lambda lesion: lesion.review.comment or ""),
 )
 
 
 def fill_table(node: Node, case: Case) -> None:
-    """Replace a table node's content by the case's lesions, one row each, in the order of the case.
+    """Replace a table node's content by the case's lesions (:func:`fill_rows`)."""
+    fill_rows(node, case.lesions)
+
+
+def fill_rows(node: Node, lesions: Sequence[LesionReadout]) -> None:
+    """Replace a table node's content, one row a lesion in the given order.
 
     The columns are typed and carry their units; unknown numbers are NaN.
     """
@@ -49,7 +55,7 @@ def fill_table(node: Node, case: Case) -> None:
     for column in COLUMNS:
         array = column.array()
         array.SetName(column.name)
-        for lesion in case.lesions:
+        for lesion in lesions:
             array.InsertNextValue(column.value(lesion))
         node.AddColumn(array)
         node.SetColumnTitle(column.name, f"{column.title} ({column.unit})" if column.unit else column.title)

@@ -6,12 +6,14 @@ import logging
 
 from liverseg.case import Case
 from liverseg.errors import InputRefused
+from liverseg.fingerprints import Fingerprints
 from liverseg.segment_tags import LAST_LESION_ID, last_lesion_id
 from liverseg_mrml.case_nodes import READOUT, TABLE_ROLE, CaseNodes
 from liverseg_mrml.markups import AxisLines, axes_of, place_axes
 from liverseg_mrml.readout_json import readout_text, stored_readout
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segmentation_node import add_segmentation, write_segments
+from liverseg_mrml.staleness import keep_fingerprints, set_stale
 from liverseg_mrml.subject_hierarchy import make_folder, put_into
 from liverseg_mrml.table_node import fill_table
 from liverseg_mrml.volume_node import add_volume, node_geometry
@@ -78,8 +80,11 @@ def _show_readout(scene: Scene, nodes: CaseNodes, case: Case, run_warnings: tupl
     segmentation.SetAttribute(READOUT, readout_text(case, run_warnings))
     last = max([int(segmentation.GetAttribute(LAST_LESION_ID) or 0), last_lesion_id(case)])
     segmentation.SetAttribute(LAST_LESION_ID, str(last))
+    shown = CaseNodes(nodes.volume, segmentation, nodes.table, axes, nodes.folder)
+    keep_fingerprints(segmentation, Fingerprints.of(case.ct, case.masks))
+    set_stale(shown, False)
     log.debug("scene shows %d lesions", len(case.lesions))
-    return CaseNodes(nodes.volume, segmentation, nodes.table, axes, nodes.folder)
+    return shown
 
 
 def _place_all_axes(scene: Scene, segmentation: Node, case: Case) -> dict[int, AxisLines]:

@@ -20,12 +20,14 @@ class EngineOptions:
         quality: one of :data:`QUALITIES`.
         split_segment_4: segment IV as IVa and IVb.
         force: go on where the gray values are no plausible Hounsfield units.
+        model: a name or a bundle's folder; empty for the default.
     """
 
     device: str = "auto"
     quality: str = "full"
     split_segment_4: bool = False
     force: bool = False
+    model: str = ""
 
     def is_valid(self) -> tuple[bool, str]:
         """Whether the engine knows these options, and if not, why."""
@@ -42,15 +44,33 @@ def build_arguments(ct: Path, output: Path, options: EngineOptions) -> list[str]
     Raises:
         ValueError: an option the engine does not know.
     """
+    return ["-m", "liverseg", "segment", str(ct), "-o", str(output), *_option_arguments(options)]
+
+
+def build_batch_arguments(source: Path, output: Path, options: EngineOptions) -> list[str]:
+    """Arguments for a Python interpreter that run ``liverseg batch`` with JSON progress lines.
+
+    Args:
+        source: a folder of CTs, a list or a table.
+        output: the folder of the cases' folders.
+
+    Raises:
+        ValueError: an option the engine does not know.
+    """
+    return ["-m", "liverseg", "batch", str(source), "-o", str(output), *_option_arguments(options)]
+
+
+def _option_arguments(options: EngineOptions) -> list[str]:
     valid, reason = options.is_valid()
     if not valid:
         raise ValueError(reason)
-    arguments = ["-m", "liverseg", "segment", str(ct), "-o", str(output)]
-    arguments += ["--device", options.device, "--quality", options.quality, "--json-progress"]
+    arguments = ["--device", options.device, "--quality", options.quality, "--json-progress"]
     if options.split_segment_4:
         arguments.append("--split-segment-4")
     if options.force:
         arguments.append("--force")
+    if options.model:
+        arguments += ["--model", options.model]
     return arguments
 
 

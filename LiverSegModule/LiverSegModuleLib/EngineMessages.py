@@ -17,6 +17,7 @@ from enum import Enum
 EXIT_DONE = 0
 EXIT_NO_LIVER = 4
 EXIT_OUT_OF_MEMORY = 5
+EXIT_SOME_FAILED = 6
 EXIT_CANCELLED = 130
 
 
@@ -109,6 +110,7 @@ class RunState(Enum):
 
     DONE = "done"
     NO_LIVER = "no liver"
+    SOME_FAILED = "some cases failed"
     CANCELLED = "cancelled"
     FAILED = "failed"
 
@@ -124,6 +126,13 @@ class RunOutcome:
     def has_results(self) -> bool:
         """Whether the output folder holds a whole result (an empty liver is one)."""
         return self.state in (RunState.DONE, RunState.NO_LIVER)
+
+
+# Exit codes of runs that wrote whole outputs all the same.
+_PARTLY = {
+    EXIT_NO_LIVER: (RunState.NO_LIVER, "no liver was found in this volume"),
+    EXIT_SOME_FAILED: (RunState.SOME_FAILED, "some cases failed"),
+}
 
 
 def outcome_of(exit_code: int, crashed: bool, cancelled: bool, messages: Sequence[Message]) -> RunOutcome:
@@ -142,8 +151,9 @@ def outcome_of(exit_code: int, crashed: bool, cancelled: bool, messages: Sequenc
         return RunOutcome(RunState.FAILED, reasons[-1] if reasons else "the engine ended unexpectedly")
     if exit_code == EXIT_DONE:
         return RunOutcome(RunState.DONE)
-    if exit_code == EXIT_NO_LIVER:
-        return RunOutcome(RunState.NO_LIVER, reasons[-1] if reasons else "no liver was found in this volume")
+    if exit_code in _PARTLY:
+        state, words = _PARTLY[exit_code]
+        return RunOutcome(state, reasons[-1] if reasons else words)
     if reasons:
         return RunOutcome(RunState.FAILED, reasons[-1])
     # Without a message of its own, the last words (of Python, mostly) say most.

@@ -73,6 +73,11 @@ class EngineProcess:
         """Whether the run has not ended yet."""
         return not self._over
 
+    def wait(self) -> None:
+        """Wait for the end, of which is told before this returns; the window stands still meanwhile."""
+        if not self._over:
+            self._process.waitForFinished(-1)
+
     def cancel(self) -> None:
         """End the process with all of its children; ``onFinished`` hears of it before this returns."""
         if self._over:

@@ -46,6 +46,8 @@ class LiverSegParameterNode:
     quality - fast looks less thoroughly for lesions.
     splitSegment4 - segment IV as IVa and IVb.
     force - go on where the gray values are no plausible Hounsfield units.
+    model - name of a model bundle; empty for the default.
+    autoUpdate - measure again by itself when the hand rests after an edit.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -53,6 +55,8 @@ class LiverSegParameterNode:
     quality: Quality = Quality.FULL
     splitSegment4: bool = False
     force: bool = False
+    model: str = ""
+    autoUpdate: bool = False
 
 
 def engineOptions(parameterNode: LiverSegParameterNode) -> EngineOptions:
@@ -62,4 +66,5 @@ def engineOptions(parameterNode: LiverSegParameterNode) -> EngineOptions:
         quality=parameterNode.quality.value,
         split_segment_4=parameterNode.splitSegment4,
         force=parameterNode.force,
+        model=parameterNode.model,
     )

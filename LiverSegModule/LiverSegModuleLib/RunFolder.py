@@ -6,6 +6,7 @@ Free of Qt.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, fields
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from liverseg.volume import Volume
 
 PREFIX = "LiverSeg-"
+# Names the process that made the folder.
+OWNER = "owner"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class RunFolder:
     @classmethod
     def create(cls, parent: Path) -> RunFolder:
         """A new, empty folder in ``parent`` that only this user can read."""
-        return cls(Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)))
+        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        (path / OWNER).write_text(str(os.getpid()), encoding="ascii")
+        return cls(path)
 
     @property
     def ct(self) -> Path:
@@ -47,6 +52,19 @@ class RunFolder:
     def remove(self) -> None:
         """Delete the folder; files that another process still holds open stay behind."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def leftovers(parent: Path) -> list[RunFolder]:
+    """Folders of runs in ``parent`` that no running process has marked as its own."""
+    import psutil
+
+    found = []
+    for path in sorted(parent.glob(f"{PREFIX}*")):
+        owner = path / OWNER
+        pid = owner.read_text(encoding="ascii").strip() if owner.is_file() else ""
+        if path.is_dir() and not (pid.isdecimal() and psutil.pid_exists(int(pid))):
+            found.append(RunFolder(path))
+    return found
 
 
 def write_ct(run: RunFolder, ct: Volume) -> None:

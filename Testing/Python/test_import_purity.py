@@ -188,7 +188,11 @@ def test_help_is_instant(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["EngineCommand", "EngineMessages", "EnginePath", "ProcessTree", "RunFolder", "__init__"]
+    "name",
+    [
+        *("EngineCommand", "EngineMessages", "EnginePath", "ProcessTree", "RunFolder", "__init__"),
+        *("Session", "Signal", "TimeLeft"),
+    ],
 )
 def test_the_modules_pure_parts_name_neither_slicer_nor_qt(name: str) -> None:
     found = [each for _, each in imports(MODULE / "LiverSegModuleLib" / f"{name}.py")]

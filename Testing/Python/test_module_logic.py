@@ -210,7 +210,8 @@ def test_a_finished_run_is_judged(
 
 
 def test_an_empty_liver_is_a_result_and_a_failure_is_none() -> None:
-    assert [RunOutcome(state).has_results for state in RunState] == [True, True, False, False]
+    have = [RunOutcome(state).has_results for state in RunState]
+    assert have == [True, True, False, False, False]
 
 
 # --- the files of a run -------------------------------------------------------------------------------

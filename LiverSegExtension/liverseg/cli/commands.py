@@ -13,6 +13,7 @@ from liverseg import __version__
 from liverseg.bundle import Bundle, file_sha256, installed_bundles
 from liverseg.case import Case, CouinaudMethod, Provenance, Remnant
 from liverseg.checks import check_volume
+from liverseg.cli.batch import run_batch
 from liverseg.cli.compare import run_compare
 from liverseg.cli.console import Listener
 from liverseg.cli.couinaud import Splitter, method_for, run_couinaud
@@ -234,4 +235,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
     "models": run_models,
     "evaluate": run_evaluate,
     "validate": run_validate,
+    "batch": run_batch,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from liverseg import __version__
 from liverseg.cli import compare
+from liverseg.cli.batch import add_batch
 from liverseg.cli.couinaud import add_couinaud, add_method
 from liverseg.cli.evaluate import add_evaluate
 from liverseg.cli.validate import add_validate
@@ -19,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Liver, lesions and Couinaud segments from an abdominal CT. "
         "Research use, not a medical device.",
         epilog="Exit codes: 0 done, 2 usage, 3 input refused, 4 no liver found, 5 out of memory, "
-        "130 cancelled.",
+        "6 some cases of a batch failed, 130 cancelled.",
     )
     parser.add_argument("--version", action="version", version=f"liverseg {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what happens on the way")
@@ -34,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     _models(commands)
     add_evaluate(commands)
     add_validate(commands)
+    add_batch(commands)
     for command in commands.choices.values():
         # Also after the command's name; SUPPRESS keeps what was said before it.
         command.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS)

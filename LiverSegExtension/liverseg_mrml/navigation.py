@@ -1,0 +1,45 @@
+"""Brings the views of a scene to a lesion."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+from liverseg.case import LesionReadout, Point
+from liverseg_mrml.case_nodes import CaseNodes
+from liverseg_mrml.scene import Scene
+
+
+def jump_to_lesion(scene: Scene, nodes: CaseNodes, lesion: LesionReadout) -> None:
+    """Center all slice views and 3D cameras on a lesion, and show its axes alone."""
+    jump_to_point(scene, axes_middle(lesion))
+    show_axes_of(nodes, lesion.id)
+
+
+def axes_middle(lesion: LesionReadout) -> Point:
+    """The middle of the long axis (RAS mm): in its slice, where the axes can be seen and checked."""
+    one, other = lesion.long_axis_points_ras_mm
+    return ((one[0] + other[0]) / 2, (one[1] + other[1]) / 2, (one[2] + other[2]) / 2)
+
+
+def jump_to_point(scene: Scene, point_ras_mm: Point) -> None:
+    """Center all slice views on a point; cameras turn about it from where they look now."""
+    mode = slicer.vtkMRMLSliceNode.CenteredJumpSlice
+    slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *point_ras_mm, mode)
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLCameraNode")):
+        camera = scene.GetNthNodeByClass(n, "vtkMRMLCameraNode")
+        move = np.asarray(point_ras_mm) - np.asarray(camera.GetFocalPoint())
+        position = np.asarray(camera.GetPosition()) + move
+        modified = camera.StartModify()
+        camera.SetFocalPoint(*point_ras_mm)
+        camera.SetPosition(*position.tolist())
+        camera.EndModify(modified)
+        camera.ResetClippingRange()
+
+
+def show_axes_of(nodes: CaseNodes, lesion_id: int | None) -> None:
+    """Show the axes of one lesion, or those of all for None."""
+    for each, lines in nodes.axes.items():
+        for line in (lines.long, lines.short):
+            if line.GetDisplayNode() is not None:
+                line.GetDisplayNode().SetVisibility(lesion_id in (None, each))

@@ -1,0 +1,162 @@
+"""How a case looks in 3D: surfaces with presets of opacity, and volume renderings inside the liver."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from scipy import ndimage
+
+from liverseg.errors import UsageError
+from liverseg.geometry import bounding_box
+from liverseg.segment_tags import COUINAUD_LAYER, LESION_LAYER, LIVER_LAYER, VESSEL_LAYER
+from liverseg_mrml.case_nodes import CaseNodes
+from liverseg_mrml.grids import copy_into_image
+from liverseg_mrml.scene import Node, Scene
+from liverseg_mrml.segment_voxels import SegmentVoxels
+from liverseg_mrml.segmentation_node import closed_surface_name, segment_ids
+from liverseg_mrml.subject_hierarchy import put_into
+from liverseg_mrml.volume_node import volume_of
+
+# Opacity by layer; segments of a layer that is not named are hidden.
+OPACITY_PRESETS: dict[str, dict[str, float]] = {
+    "overview": {LIVER_LAYER: 0.15, COUINAUD_LAYER: 0.25, LESION_LAYER: 1.0, VESSEL_LAYER: 1.0},
+    "segments": {COUINAUD_LAYER: 1.0, LESION_LAYER: 1.0, VESSEL_LAYER: 1.0},
+    "glass liver": {LIVER_LAYER: 0.2, LESION_LAYER: 1.0},
+    "vessels": {LIVER_LAYER: 0.1, VESSEL_LAYER: 1.0, LESION_LAYER: 1.0},
+}
+MASKED, CONTRAST = "liver", "contrast"
+VOLUME_ROLES = {MASKED: "LiverSeg.MaskedVolume", CONTRAST: "LiverSeg.ContrastVolume"}
+AIR_HU = -1024
+# Noise of single voxels would outshine a lesion in a maximum projection.
+SMOOTHING_MM = 1.5
+
+
+def apply_opacity_preset(nodes: CaseNodes, preset: str) -> None:
+    """Show the surfaces as a preset says; slices keep their outlines.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    if preset not in OPACITY_PRESETS:
+        raise UsageError(f"no preset is called {preset!r}; there are: {', '.join(OPACITY_PRESETS)}")
+    opacity = OPACITY_PRESETS[preset]
+    display = nodes.segmentation.GetDisplayNode()
+    modified = display.StartModify()
+    for key, segment_id in segment_ids(nodes.segmentation).items():
+        shown = opacity.get(_layer_of(key))
+        display.SetSegmentVisibility3D(segment_id, shown is not None)
+        if shown is not None:
+            display.SetSegmentOpacity3D(segment_id, shown)
+    display.EndModify(modified)
+
+
+def set_surface_smoothing(nodes: CaseNodes, factor: float) -> None:
+    """Make the closed surfaces anew with a smoothing factor 0 (voxel steps) .. 1 (small lesions shrink).
+
+    Raises:
+        UsageError: a factor outside of 0..1.
+    """
+    if not 0 <= factor <= 1:
+        raise UsageError(f"a smoothing of {factor:g} is not from 0 to 1")
+    segmentation = nodes.segmentation.GetSegmentation()
+    rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule
+    segmentation.SetConversionParameter(rule.GetSmoothingFactorParameterName(), f"{factor:g}")
+    segmentation.RemoveRepresentation(closed_surface_name())
+    segmentation.CreateRepresentation(closed_surface_name())
+
+
+def rendering_volume(scene: Scene, nodes: CaseNodes, kind: str) -> Node:
+    """A volume to render, cropped to the liver: made once, and again after the masks were edited.
+
+    Args:
+        kind: "liver" (HU, air outside of the liver) or "contrast" (how far a voxel's HU are from the liver's
+            mean, 0 outside: lesions and vessels shine, darker or brighter than the liver alike).
+    """
+    if kind not in VOLUME_ROLES:
+        raise UsageError(f"no rendering is called {kind!r}; there are: {', '.join(VOLUME_ROLES)}")
+    present = nodes.segmentation.GetNodeReference(VOLUME_ROLES[kind])
+    ct = volume_of(nodes.volume)
+    mask = SegmentVoxels(nodes).mask(segment_ids(nodes.segmentation)["liver"])
+    margin = tuple(int(np.ceil(3 / s)) for s in ct.geometry.spacing_kji)
+    box = bounding_box(mask, margin) or (slice(0, 1),) * 3  # type: ignore[arg-type]
+    mask, gray = mask[box], ct.array[box]
+    if kind == MASKED:
+        values = np.where(mask, gray, AIR_HU).astype(np.int16)
+    else:
+        smooth = ndimage.gaussian_filter(
+            gray.astype(np.float32), [SMOOTHING_MM / s for s in ct.geometry.spacing_kji]
+        )
+        mean = float(smooth[mask].mean()) if mask.any() else 0.0
+        values = np.where(mask, np.abs(smooth - mean), 0).astype(np.int16)
+    node = present or scene.AddNewNodeByClass(
+        "vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(f"{nodes.segmentation.GetName()} {kind}")
+    )
+    image = vtk.vtkImageData()
+    image.SetDimensions(values.shape[::-1])
+    copy_into_image(image, values)
+    matrix = vtk.vtkMatrix4x4()
+    nodes.volume.GetIJKToRASMatrix(matrix)
+    corner = matrix.MultiplyPoint([box[2].start, box[1].start, box[0].start, 1.0])
+    for row in range(3):
+        matrix.SetElement(row, 3, corner[row])
+    node.SetIJKToRASMatrix(matrix)
+    node.SetAndObserveImageData(image)
+    node.SetAndObserveTransformNodeID(nodes.volume.GetTransformNodeID())
+    if present is None:
+        node.CreateDefaultDisplayNodes()
+        nodes.segmentation.SetNodeReferenceID(VOLUME_ROLES[kind], node.GetID())
+        put_into(scene, nodes.folder, [node])
+    return node
+
+
+def style_rendering(display: Node, kind: str, threshold: float | None = None) -> None:
+    """Colors and opacities of a volume rendering.
+
+    Args:
+        display: ``vtkMRMLVolumeRenderingDisplayNode`` with a volume property node.
+        kind: "liver", "contrast", or "surface" (an iso-surface of the CT at ``threshold`` HU).
+        threshold: for "surface".
+    """
+    opacity, color = vtk.vtkPiecewiseFunction(), vtk.vtkColorTransferFunction()
+    for x, y in _opacity_points(kind, threshold):
+        opacity.AddPoint(x, y)
+    for x, rgb in _color_points(kind, threshold):
+        color.AddRGBPoint(x, *rgb)
+    node = display.GetVolumePropertyNode()
+    node.SetScalarOpacity(opacity)
+    node.SetColor(color)
+    properties = node.GetVolumeProperty()
+    properties.SetInterpolationTypeToLinear()
+    properties.SetShade(kind != CONTRAST)
+
+
+def _opacity_points(kind: str, threshold: float | None) -> list[tuple[float, float]]:
+    if kind == MASKED:
+        return [(AIR_HU, 0), (-30, 0), (60, 0.08), (110, 0.15), (180, 0.6), (3000, 0.6)]
+    if kind == CONTRAST:
+        return [(0, 0), (15, 0.0), (80, 1), (3000, 1)]
+    level = 150.0 if threshold is None else threshold
+    return [(-3000, 0), (level - 10, 0), (level + 10, 1), (4000, 1)]
+
+
+def _color_points(kind: str, threshold: float | None) -> list[tuple[float, tuple[float, float, float]]]:
+    if kind == MASKED:
+        return [
+            (AIR_HU, (0, 0, 0)),
+            (20, (0.2, 0.25, 0.6)),
+            (90, (0.75, 0.45, 0.35)),
+            (200, (1.0, 0.9, 0.75)),
+        ]
+    if kind == CONTRAST:
+        return [(0, (0, 0, 0)), (100, (1, 1, 1))]
+    bone = threshold is not None and threshold > 250
+    return [(-3000, (0.95, 0.92, 0.85) if bone else (0.85, 0.35, 0.3)), (1000, (0.98, 0.96, 0.9))]
+
+
+def _layer_of(key: str) -> str:
+    if key == "liver":
+        return LIVER_LAYER
+    if key.startswith("lesion"):
+        return LESION_LAYER
+    return COUINAUD_LAYER if key.startswith("couinaud") else VESSEL_LAYER

@@ -1,0 +1,92 @@
+"""The panel: its sections, and what happens to all of them when the scene or the module comes and goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from LiverSegModuleLib.AdvancedSection import AdvancedSection
+from LiverSegModuleLib.BatchSection import BatchSection
+from LiverSegModuleLib.CorrectSection import CorrectSection
+from LiverSegModuleLib.ExportSection import ExportSection
+from LiverSegModuleLib.InputSection import InputSection
+from LiverSegModuleLib.RemnantSection import RemnantSection
+from LiverSegModuleLib.ResultsSection import ResultsSection
+from LiverSegModuleLib.RunLogic import enginePackages
+from LiverSegModuleLib.RunSection import RunSection
+from LiverSegModuleLib.Session import Session
+from LiverSegModuleLib.ViewSection import ViewSection
+
+
+class Panel:
+    """Makes the sections on the widgets of the ``.ui`` file.
+
+    Args:
+        ui: the widgets by name (``slicer.util.childWidgetVariables``).
+        logic: the module's logic.
+        scene: the application's scene.
+        requirements: path of ``requirements.txt``.
+    """
+
+    def __init__(self, ui: Any, logic: Any, scene: Any, requirements: str | Path) -> None:
+        self.ui = ui
+        self.session = Session(logic, scene)
+        self.advanced = AdvancedSection(ui)
+        log = self.advanced.log
+        self.input = InputSection(ui, self.session)
+        self.run = RunSection(ui, self.session, lambda: self.input.passed, str(requirements), log)
+        self.results = ResultsSection(ui, self.session)
+        self.correct = CorrectSection(ui, self.session, self.results.selectedIDs)
+        self.remnant = RemnantSection(ui, self.session)
+        self.views = ViewSection(ui, self.session)
+        self.export = ExportSection(ui, self.session)
+        self.batch = BatchSection(ui, self.session, enginePackages(), str(requirements), log)
+        self.input.changed.connect(self.run.refresh)
+        self.batch.refresh()
+        self.session.forget()
+        self.session.readoutChanged.emit()
+        self.session.staleChanged.emit()
+
+    def setParameters(self, parameters: Any) -> None:
+        """The scene's parameters, None while there is no scene."""
+        self.session.parameters = parameters
+        if parameters:
+            self.run.showModel()
+        self.onParametersChanged()
+
+    def onParametersChanged(self) -> None:
+        """A parameter changed: the input, an option."""
+        self.input.refresh()
+        self.run.refresh()
+        self.correct.onStaleChanged()
+
+    def enter(self) -> None:
+        """The module comes on screen: keys work, a result of the scene is taken up."""
+        self.results.keys.install()
+        if self.session.nodes is None:
+            self.session.showNewest()
+        else:
+            self.correct.editor.show()
+            self.session.clock.touch()
+
+    def leave(self) -> None:
+        """Another module comes on screen: keys and views are given back. A run goes on."""
+        self.results.keys.uninstall()
+        self.session.pauseReview()
+        self.correct.release()
+
+    def closeScene(self) -> None:
+        """The scene is about to close: end the run and let go of all of its nodes."""
+        self.session.logic.cancel()
+        self.correct.release()
+        self.session.forget()
+        self.session.readoutChanged.emit()
+        self.session.staleChanged.emit()
+
+    def cleanup(self) -> None:
+        """The application closes, or the module is reloaded."""
+        self.results.keys.uninstall()
+        self.batch.abandon()
+        self.session.logic.abandon()
+        self.correct.release()
+        self.session.forget()

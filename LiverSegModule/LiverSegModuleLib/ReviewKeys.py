@@ -1,0 +1,44 @@
+"""Keys for reading lesion after lesion without the mouse, while the module is on screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+
+# The Segment Editor's keys (numbers, space, Q, W, Ctrl+Z ...) are left alone.
+NEXT, PREVIOUS, ACCEPT, REJECT = "N", "P", "A", "R"
+
+
+class ReviewKeys:
+    """Installed on the main window when the module is entered, removed when it is left."""
+
+    def __init__(self, results: Any) -> None:
+        self._results = results
+        self._shortcuts: list[Any] = []
+
+    def install(self, window: Any = None) -> None:
+        """Make the keys work in a window (the main window)."""
+        self.uninstall()
+        window = window or slicer.util.mainWindow()
+        if window is None:
+            return
+        results = self._results
+        for key, action in (
+            (NEXT, lambda: results.step(1)),
+            (PREVIOUS, lambda: results.step(-1)),
+            (ACCEPT, lambda: results.review("accepted")),
+            (REJECT, lambda: results.review("rejected")),
+        ):
+            shortcut = qt.QShortcut(qt.QKeySequence(key), window)
+            shortcut.activated.connect(action)
+            self._shortcuts.append(shortcut)
+
+    def uninstall(self) -> None:
+        """Give the keys back."""
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(False)
+            shortcut.setParent(None)
+            shortcut.deleteLater()
+        self._shortcuts = []

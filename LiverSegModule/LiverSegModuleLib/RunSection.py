@@ -1,0 +1,147 @@
+"""Section "Run": how, where, Apply and Cancel, progress and time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from LiverSegModuleLib.EngineMessages import (
+    Failed,
+    Message,
+    PlainText,
+    Progress,
+    RunOutcome,
+    RunState,
+    Warned,
+)
+from LiverSegModuleLib.InstallLogic import ensurePackages
+from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Parameter import engineOptions
+from LiverSegModuleLib.Session import Session
+from LiverSegModuleLib.TimeLeft import TimeLeft, in_words
+
+
+class RunSection:
+    """Apply starts the engine and turns into Cancel; the result comes into the scene at the end.
+
+    Args:
+        requirements: path of ``requirements.txt``.
+        log: gets every line that the engine says.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        session: Session,
+        inputPassed: Callable[[], bool],
+        requirements: str,
+        log: Callable[[str], None],
+    ) -> None:
+        self.ui, self.session = ui, session
+        self._inputPassed, self._requirements, self._log = inputPassed, requirements, log
+        self._timeLeft: TimeLeft | None = None
+        session.logic.onMessage = self.onMessage
+        session.logic.onFinished = self.onFinished
+        ui.applyButton.clicked.connect(self.onApplyOrCancel)
+        self._fillModels()
+        ui.modelComboBox.currentIndexChanged.connect(self.onModelChosen)
+
+    def refresh(self) -> None:
+        """Bring the button in line with the input and the run."""
+        running = self.session.logic.isRunning
+        ready = bool(self.session.parameters and self.session.parameters.inputVolume) and self._inputPassed()
+        self.ui.applyButton.text = _("Cancel") if running else _("Apply")
+        self.ui.applyButton.enabled = running or ready
+        if running:
+            self.ui.applyButton.toolTip = _("End the run; the scene stays as it was")
+        else:
+            self.ui.applyButton.toolTip = _("Read out the liver") if ready else _("Choose a CT first")
+        self.ui.optionsFrame.enabled = not running
+        self.ui.inputsCollapsibleButton.enabled = not running
+
+    def onModelChosen(self, *_args: object) -> None:
+        """Keep the chosen model in the scene's parameters."""
+        if self.session.parameters:
+            self.session.parameters.model = str(self.ui.modelComboBox.currentData or "")
+
+    def showModel(self) -> None:
+        """Choose in the list what the scene's parameters say."""
+        wanted = self.session.parameters.model if self.session.parameters else ""
+        index = self.ui.modelComboBox.findData(wanted)
+        if index >= 0:
+            self.ui.modelComboBox.currentIndex = index
+
+    def onApplyOrCancel(self, *_args: object) -> None:
+        """Start, or end the run that goes on."""
+        if self.session.logic.isRunning:
+            self.session.logic.cancel()
+            return
+        self.ui.progressBar.value = 0
+        with telling(_("LiverSeg could not start.")):
+            ensurePackages(self._requirements)
+            parameters = self.session.parameters
+            self.session.logic.start(parameters.inputVolume, engineOptions(parameters))
+            self._timeLeft = TimeLeft()
+            self.ui.statusLabel.text = _("Starting the engine")
+        self.refresh()
+
+    def onMessage(self, message: Message) -> None:
+        """Show what the engine says."""
+        if isinstance(message, Progress):
+            self.ui.progressBar.value = round(100 * message.fraction)
+            left = in_words(self._timeLeft.seconds(message.fraction)) if self._timeLeft else ""
+            words = _("{stage}, about {time} left").format(stage=message.message, time=left)
+            self.ui.statusLabel.text = words if left else message.message
+        elif isinstance(message, Warned):
+            self._log(_("Warning: {text}").format(text=message.message))
+        elif isinstance(message, Failed):
+            self._log(_("Error: {text}").format(text=message.message))
+        elif isinstance(message, PlainText):
+            self._log(message.text)
+
+    def onFinished(self, outcome: RunOutcome) -> None:
+        """Show the result, or why there is none."""
+        try:
+            if outcome.has_results:
+                self.ui.statusLabel.text = _("Loading the results")
+                with telling(_("The results could not be loaded.")):
+                    self._showResult(outcome)
+            elif outcome.state == RunState.CANCELLED:
+                self.ui.progressBar.value = 0
+                self.ui.statusLabel.text = _("Cancelled")
+            else:
+                self.ui.statusLabel.text = _("Failed: {reason}").format(reason=outcome.reason)
+                self._log(_("Error: {text}").format(text=outcome.reason))
+                slicer.util.errorDisplay(
+                    _("{reason}\n\nThe log in the section Advanced has what the engine said.").format(
+                        reason=outcome.reason
+                    ),
+                    windowTitle=_("LiverSeg"),
+                )
+        finally:
+            self.session.logic.forgetRun()
+            self.refresh()
+
+    def _showResult(self, outcome: RunOutcome) -> None:
+        case, nodes = self.session.logic.loadResults()
+        self.session.show(nodes)
+        self.ui.progressBar.value = 100
+        if outcome.state == RunState.NO_LIVER:
+            self.ui.statusLabel.text = outcome.reason
+        else:
+            self.ui.statusLabel.text = _("Liver {volume} ml, lesions: {count}").format(
+                volume=round(case.liver.volume_ml), count=len(case.lesions)
+            )
+        for sentence in (*case.summary, *case.warnings):
+            self._log(sentence)
+
+    def _fillModels(self) -> None:
+        from liverseg.bundle import DEFAULT_MODEL, installed_bundles
+
+        self.ui.modelComboBox.addItem(_("{name} (default)").format(name=DEFAULT_MODEL), "")
+        for bundle in installed_bundles():
+            if bundle.name != DEFAULT_MODEL:
+                self.ui.modelComboBox.addItem(bundle.name, bundle.name)

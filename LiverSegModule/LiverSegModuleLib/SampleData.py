@@ -1,0 +1,65 @@
+"""Sample data: Slicer's own CT of a liver, and a patient that is made up on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+CATEGORY = "LiverSeg"
+# As in Slicer's own SampleData module: Task03_Liver of the Medical Segmentation Decathlon, CC BY-SA 4.0.
+CTLIVER_SHA256 = "e16eae0ae6fefa858c5c11e58f0f1bb81834d81b7102e021571056324ef6f37e"
+CTLIVER_URI = f"https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/{CTLIVER_SHA256}"
+MADE_UP_NAME = "Made-up patient"
+
+
+def registerSampleData(iconsFolder: Path) -> None:
+    """List both under "LiverSeg" in Slicer's Sample Data module."""
+    import SampleData
+
+    register = SampleData.SampleDataLogic.registerCustomSampleDataSource
+    register(
+        category=CATEGORY,
+        sampleName="CTLiver",
+        uris=CTLIVER_URI,
+        fileNames="CTLiver.nrrd",
+        nodeNames="CTLiver",
+        checksums=f"SHA256:{CTLIVER_SHA256}",
+        thumbnailFileName=str(iconsFolder / "LiverSegModule.png"),
+    )
+    register(
+        category=CATEGORY,
+        sampleName=MADE_UP_NAME,
+        # Nothing is downloaded; the lists must have one length all the same.
+        uris="",
+        fileNames=MADE_UP_NAME,
+        nodeNames=MADE_UP_NAME,
+        customDownloader=lambda source: [makePatient(slicer.mrmlScene)],
+        thumbnailFileName=str(iconsFolder / "LiverSegModule.png"),
+    )
+
+
+def makePatient(scene: Any, seed: int = 0) -> Any:
+    """A volume node with a made-up CT, shown in the slice views."""
+    from liverseg.phantom import make_phantom
+    from liverseg_mrml.volume_node import add_volume
+
+    phantom = make_phantom(seed=seed)
+    node = add_volume(scene, phantom.ct, scene.GenerateUniqueName(MADE_UP_NAME))
+    slicer.util.setSliceViewerLayers(background=node, fit=True)
+    return node
+
+
+def downloadCTLiver() -> Any:
+    """Slicer's CTLiver; from its cache when it was downloaded before.
+
+    Raises:
+        RuntimeError: it could not be downloaded.
+    """
+    import SampleData
+
+    node = SampleData.downloadSample("CTLiver")
+    if node is None:
+        raise RuntimeError("CTLiver could not be downloaded; is the computer online?")
+    return node

@@ -1,0 +1,397 @@
+"""The module's self test: what a user does, with assertions. Runs inside Slicer and in the tests' Qt host.
+
+Each scenario gets the test case (for its assertions) and starts on an empty scene.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+import vtk
+
+from LiverSegModuleLib.EngineCommand import EngineOptions
+from LiverSegModuleLib.EngineMessages import PlainText, Progress, RunOutcome, RunState
+from LiverSegModuleLib.EngineProcess import EngineProcess, pythonSlicerPath
+from LiverSegModuleLib.InstallLogic import missingPackages
+from LiverSegModuleLib.Parameter import Device, Quality, engineOptions
+from LiverSegModuleLib.RunLogic import MODULE_FOLDER
+
+Scenario = Callable[[Any], None]
+# A made-up patient small enough for a run of seconds: size and spacing (k, j, i).
+SMALL = {"seed": 2003, "shape_kji": (52, 78, 84), "spacing_kji": (5.0, 4.4, 4.2)}
+
+
+def scenarios() -> dict[str, Scenario]:
+    """All scenarios by name, in the order of this file."""
+    return {name: each for name, each in globals().items() if name.startswith("scenario_")}
+
+
+# --- what the scenarios share
+
+
+def packagesAreMissing() -> bool:
+    """Whether the engine's packages are not installed; says so in the log."""
+    missing = missingPackages(str(MODULE_FOLDER / "Resources" / "requirements.txt"))
+    if missing:
+        logging.info("skipped: Python packages of LiverSeg are not installed: %s", ", ".join(missing))
+    return bool(missing)
+
+
+def openPanel() -> Any:
+    """The module's widget, on screen; None without a main window (said in the log)."""
+    if slicer.util.mainWindow() is None:
+        logging.info("skipped: there is no main window")
+        return None
+    slicer.util.selectModule("LiverSegModule")
+    return slicer.modules.LiverSegModuleWidget
+
+
+def showPatient(widget: Any) -> tuple[Any, Any]:
+    """A made-up patient with its true masks as the result on screen; returns the nodes and the case."""
+    from liverseg.case import CouinaudMethod, Provenance
+    from liverseg.measure import measure
+    from liverseg.phantom import make_phantom
+    from liverseg_mrml.to_scene import add_case_to_scene
+    from liverseg_mrml.volume_node import add_volume
+
+    phantom = make_phantom(**SMALL)
+    volume = add_volume(slicer.mrmlScene, phantom.ct, "Made-up patient")
+    case = measure(
+        phantom.ct, phantom.masks, method=CouinaudMethod("made up"), provenance=Provenance("made up")
+    )
+    widget._parameterNode.inputVolume = volume
+    nodes = add_case_to_scene(slicer.mrmlScene, case, volume)
+    widget.panel.session.show(nodes)
+    return nodes, case
+
+
+def column(widget: Any, number: int) -> list[str]:
+    """The texts of a column of the lesion table, in the order on screen."""
+    table = widget.ui.lesionTable
+    return [table.item(row, number).text() for row in range(table.rowCount)]
+
+
+def waitUntil(test: Any, condition: Callable[[], object], limit_s: float) -> None:
+    """Let the event loop run until something holds; a failure after the limit."""
+    began = time.monotonic()
+    while not condition():
+        test.assertLess(time.monotonic() - began, limit_s, "waited too long")
+        slicer.app.processEvents()
+        time.sleep(0.02)
+
+
+def coarseModel(folder: Path) -> str:
+    """The bundled weights on a coarse grid of stage 2: the same road in a fraction of the time."""
+    from liverseg.bundle import find_bundle
+
+    target = folder / "coarse"
+    shutil.copytree(find_bundle().folder, target)
+    card = json.loads((target / "card.json").read_text(encoding="utf-8"))
+    card["networks"]["stage2"]["spacing_mm"] = 5.0
+    (target / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    return str(target)
+
+
+# --- scenarios
+
+
+def scenario_parameters_reach_the_engine(test: Any) -> None:
+    from LiverSegModule import LiverSegModuleLogic
+
+    parameters = LiverSegModuleLogic().getParameterNode()
+    test.assertEqual(engineOptions(parameters), EngineOptions())
+    parameters.device, parameters.quality, parameters.splitSegment4 = Device.CPU, Quality.FAST, True
+    again = engineOptions(LiverSegModuleLogic().getParameterNode())
+    test.assertEqual(again, EngineOptions(device="cpu", quality="fast", split_segment_4=True))
+
+
+def scenario_apply_needs_a_ct_that_passes_the_pre_flight(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    test.assertFalse(widget.ui.applyButton.enabled)
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+    widget._parameterNode.inputVolume = empty
+    test.assertFalse(widget.ui.applyButton.enabled)
+    test.assertIn("no voxels", widget.ui.preflightLabel.text)
+    widget.ui.makePatientButton.click()
+    test.assertTrue(widget.ui.applyButton.enabled)
+    test.assertIn("HU", widget.ui.preflightLabel.text)
+    test.assertEqual(widget.ui.inputSelector.currentNode(), widget._parameterNode.inputVolume)
+
+
+def scenario_a_transform_is_named_and_can_be_hardened(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    widget.ui.makePatientButton.click()
+    volume = widget._parameterNode.inputVolume
+    moving = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moving")
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, 12.0)
+    moving.SetMatrixTransformToParent(matrix)
+    before = volume.GetOrigin()[0]
+    volume.SetAndObserveTransformNodeID(moving.GetID())
+    test.assertTrue(widget.ui.applyButton.enabled)
+    test.assertIn("moving", widget.ui.preflightLabel.text)
+    widget.ui.hardenButton.click()
+    test.assertIsNone(volume.GetParentTransformNode())
+    test.assertAlmostEqual(volume.GetOrigin()[0], before + 12.0)
+    bending = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "CT acquisition transform")
+    volume.SetAndObserveTransformNodeID(bending.GetID())
+    test.assertFalse(widget.ui.applyButton.enabled)
+    test.assertIn("acquisition transform", widget.ui.preflightLabel.text)
+
+
+def scenario_the_table_shows_the_lesions_and_a_click_goes_there(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    nodes, case = showPatient(widget)
+    test.assertEqual(widget.ui.lesionTable.rowCount, len(case.lesions))
+    sizes = [float(text) for text in column(widget, 4)]
+    test.assertEqual(sizes, sorted(sizes, reverse=True))
+    widget.ui.lesionTable.selectRow(1)
+    chosen = widget.panel.session.lesionID
+    test.assertEqual(str(chosen), column(widget, 0)[1])
+    shown = [n for n, lines in nodes.axes.items() if lines.long.GetDisplayNode().GetVisibility()]
+    test.assertEqual(shown, [chosen])
+    widget.ui.nextLesionButton.click()
+    test.assertEqual(str(widget.panel.session.lesionID), column(widget, 0)[2])
+    widget.ui.previousLesionButton.click()
+    test.assertEqual(widget.panel.session.lesionID, chosen)
+
+
+def scenario_a_review_is_kept_with_its_comment(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    nodes, _case = showPatient(widget)
+    widget.ui.lesionTable.selectRow(0)
+    lesionID = widget.panel.session.lesionID
+    widget.ui.commentLineEdit.text = "a cyst"
+    widget.ui.rejectButton.click()
+    lesion = widget.panel.session.lesion(lesionID)
+    test.assertEqual((lesion.review.state, lesion.review.comment), ("rejected", "a cyst"))
+    test.assertEqual(column(widget, 6)[0], "rejected")
+    test.assertFalse(widget.panel.session.isStale)
+    widget.ui.copyTableButton.click()
+    test.assertIn("a cyst", slicer.app.clipboard().text())
+
+
+def scenario_an_edit_marks_the_numbers_stale_and_update_brings_them_back(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    nodes, case = showPatient(widget)
+    test.assertFalse(widget.ui.updateButton.enabled)
+    nodes.segmentation.GetSegmentation().RemoveSegment("lesion_2")
+    test.assertTrue(widget.panel.session.isStale)
+    test.assertTrue(widget.ui.updateButton.enabled)
+    test.assertEqual(widget.ui.lesionTable.rowCount, len(case.lesions))
+    widget.ui.updateButton.click()
+    test.assertFalse(widget.panel.session.isStale)
+    test.assertEqual(widget.ui.lesionTable.rowCount, len(case.lesions) - 1)
+    test.assertNotIn("2", column(widget, 0))
+
+
+def scenario_lesions_are_merged_and_split_from_the_panel(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    _nodes, case = showPatient(widget)
+    session = widget.panel.session
+    widget.ui.lesionTable.setSelectionMode(qt.QAbstractItemView.MultiSelection)
+    widget.ui.lesionTable.selectRow(0)
+    widget.ui.lesionTable.selectRow(1)
+    widget.ui.lesionTable.setSelectionMode(qt.QAbstractItemView.ExtendedSelection)
+    widget.ui.mergeButton.click()
+    widget.ui.updateButton.click()
+    test.assertEqual([lesion.id for lesion in session.lesions], [1, *range(3, len(case.lesions) + 1)])
+    session.selectLesion(1)
+    widget.ui.splitButton.click()
+    widget.ui.updateButton.click()
+    test.assertEqual(len(session.lesions), len(case.lesions))
+    test.assertEqual(max(lesion.id for lesion in session.lesions), len(case.lesions) + 1)
+    session.selectLesion(1)
+    widget.ui.planeButton.click()
+    test.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsPlaneNode"), 1)
+    widget.ui.planeButton.click()
+    test.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsPlaneNode"), 0)
+    widget.ui.updateButton.click()
+    test.assertEqual(len(session.lesions), len(case.lesions) + 1)
+
+
+def scenario_painting_stays_where_it_belongs(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    nodes, _case = showPatient(widget)
+    editor = widget.panel.correct.editor
+    widget.panel.session.selectLesion(1)
+    widget.ui.editLesionButton.click()
+    parameters = editor.parameters
+    test.assertEqual(parameters.GetSelectedSegmentID(), "lesion_1")
+    test.assertEqual(parameters.GetMaskSegmentID(), "liver")
+    test.assertEqual(parameters.GetMaskMode(), slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
+    test.assertEqual(parameters.GetOverwriteMode(), slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+    widget.ui.borderFromComboBox.currentIndex = 4
+    widget.ui.borderToComboBox.currentIndex = 7
+    widget.ui.borderButton.click()
+    test.assertEqual(parameters.GetSelectedSegmentID(), "couinaud_8")
+    test.assertEqual(parameters.GetMaskSegmentID(), "couinaud_5")
+    test.assertEqual(parameters.GetOverwriteMode(), slicer.vtkMRMLSegmentEditorNode.OverwriteVisibleSegments)
+    display = nodes.segmentation.GetDisplayNode()
+    test.assertFalse(display.GetSegmentVisibility("liver"))
+    test.assertTrue(display.GetSegmentVisibility("couinaud_8"))
+
+
+def scenario_the_scene_can_be_closed_while_someone_paints(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    showPatient(widget)
+    widget.panel.session.selectLesion(1)
+    widget.ui.editLesionButton.click()
+    slicer.mrmlScene.Clear()
+    test.assertIsNone(widget.panel.session.nodes)
+    test.assertIsNone(widget.panel.correct.editor.widget.activeEffect())
+    test.assertEqual(widget.ui.lesionTable.rowCount, 0)
+    showPatient(widget)
+    test.assertGreater(widget.ui.lesionTable.rowCount, 0)
+
+
+def scenario_the_remnant_follows_ticks_and_size(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    _nodes, case = showPatient(widget)
+    for numeral in ("V", "VI", "VII", "VIII"):
+        widget.panel.remnant.boxes[numeral].click()
+    kept = sum(s.volume_ml - s.lesion_ml for s in case.segments if s.name in ("I", "II", "III", "IV"))
+    test.assertIn(f"{round(kept)} ml", widget.ui.remnantLabel.text)
+    widget.ui.heightSpinBox.value = 170
+    widget.ui.weightSpinBox.value = 70
+    test.assertIn("standardized", widget.ui.remnantLabel.text)
+    remnant = widget.panel.session.currentCase().remnant
+    test.assertEqual(remnant.resected, ("V", "VI", "VII", "VIII"))
+
+
+def scenario_every_writer_of_the_engine_can_be_chosen(test: Any) -> None:
+    from liverseg.writers import OUTPUTS
+
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    showPatient(widget)
+    test.assertEqual(widget.ui.exportList.count, len(OUTPUTS))
+    with tempfile.TemporaryDirectory() as folder:
+        for row in range(widget.ui.exportList.count):
+            item = widget.ui.exportList.item(row)
+            wanted = item.text() in ("report.json", "lesions.csv", "liver.nii.gz")
+            item.setCheckState(qt.Qt.Checked if wanted else qt.Qt.Unchecked)
+        widget.ui.exportFolder.currentPath = folder
+        widget.ui.exportButton.click()
+        written = sorted(path.name for path in Path(folder).iterdir())
+    test.assertEqual(written, ["lesions.csv", "liver.nii.gz", "report.json"])
+
+
+def scenario_surfaces_and_volumes_are_shown_as_chosen(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    nodes, _case = showPatient(widget)
+    display = nodes.segmentation.GetDisplayNode()
+    widget.ui.opacityComboBox.currentIndex = 2
+    test.assertFalse(display.GetSegmentVisibility3D("couinaud_8"))
+    test.assertTrue(display.GetSegmentVisibility3D("lesion_1"))
+    for index, projected in ((1, False), (2, True), (3, False), (0, False)):
+        widget.ui.renderingComboBox.currentIndex = index
+        count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
+        shown = [
+            node
+            for node in (
+                slicer.mrmlScene.GetNthNodeByClass(n, "vtkMRMLVolumeRenderingDisplayNode")
+                for n in range(count)
+            )
+            if node.GetVisibility()
+        ]
+        test.assertEqual(len(shown), 1 if index else 0)
+        view = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLViewNode")
+        if view is not None:
+            maximum = view.GetRaycastTechnique() == slicer.vtkMRMLViewNode.MaximumIntensityProjection
+            test.assertEqual(maximum, projected)
+
+
+def scenario_the_childs_lines_become_messages(test: Any) -> None:
+    said, ended = [], []
+    process = EngineProcess(said.append, ended.append)
+    code = (
+        "import json, sys\n"
+        "print(json.dumps({'event': 'progress', 'fraction': 0.5, 'message': 'half'}))\n"
+        "print(json.dumps({'event': 'error', 'message': 'not a CT', 'exit_code': 3}))\n"
+        "sys.exit(3)"
+    )
+    process.start(pythonSlicerPath(), ["-c", code], {})
+    waitUntil(test, lambda: ended, 120)
+    test.assertIn(Progress(0.5, "half"), said)
+    test.assertEqual(ended, [RunOutcome(RunState.FAILED, "not a CT")])
+
+
+def scenario_cancel_ends_the_child_within_two_seconds(test: Any) -> None:
+    if packagesAreMissing():
+        return
+    said, ended = [], []
+    process = EngineProcess(said.append, ended.append)
+    process.start(pythonSlicerPath(), ["-u", "-c", "import time; print('up'); time.sleep(600)"], {})
+    waitUntil(test, lambda: PlainText("up") in said, 120)
+    began = time.monotonic()
+    process.cancel()
+    test.assertLess(time.monotonic() - began, 2)
+    test.assertEqual(ended, [RunOutcome(RunState.CANCELLED)])
+
+
+def scenario_a_made_up_patient_is_read_out_twice_and_the_second_run_taken_back(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    from liverseg.phantom import make_phantom
+    from liverseg_mrml.volume_node import add_volume
+
+    phantom = make_phantom(**SMALL)
+    volume = add_volume(slicer.mrmlScene, phantom.ct, "Made-up patient")
+    session = widget.panel.session
+    with tempfile.TemporaryDirectory() as folder:
+        parameters = widget._parameterNode
+        parameters.inputVolume, parameters.device, parameters.quality = volume, Device.CPU, Quality.FAST
+        parameters.model = coarseModel(Path(folder))
+        widget.ui.applyButton.click()
+        test.assertTrue(session.logic.isRunning)
+        test.assertEqual(widget.ui.applyButton.text, "Cancel")
+        waitUntil(test, lambda: not session.logic.isRunning, 600)
+        test.assertEqual(widget.ui.applyButton.text, "Apply")
+        first = session.nodes
+        test.assertIsNotNone(first, widget.ui.statusLabel.text)
+        case, second = session.logic.run(volume, engineOptions(parameters))
+        session.show(second)
+        test.assertEqual(widget.ui.versionComboBox.count, 2)
+        test.assertFalse(first.segmentation.GetDisplayNode().GetVisibility())
+        widget.ui.applyButton.click()
+        before = slicer.mrmlScene.GetNumberOfNodes()
+        widget.ui.applyButton.click()
+        test.assertFalse(session.logic.isRunning)
+        test.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
+    planned = phantom.masks.liver.sum() * phantom.ct.geometry.voxel_volume_ml
+    test.assertLess(abs(case.liver.volume_ml - planned), 0.25 * planned)
+    session.removeShown()
+    test.assertEqual(session.nodes.segmentation, first.segmentation)
+    test.assertEqual(widget.ui.versionComboBox.count, 1)

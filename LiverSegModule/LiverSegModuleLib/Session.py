@@ -1,0 +1,195 @@
+"""What the sections of the panel share: the scene, the parameters, the result on screen, and its edits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from LiverSegModuleLib.Signal import Signal
+from LiverSegModuleLib.TimeLeft import ReviewClock
+
+
+class Session:
+    """The result that the panel works on.
+
+    Sections ask it for the nodes, change the result through it, and hear of changes by its signals. It knows
+    no widget.
+
+    Attributes:
+        logic: the module's logic.
+        parameters: the scene's parameter node, None while there is no scene.
+        nodes: ``liverseg_mrml.case_nodes.CaseNodes`` of the result, or None.
+        caseChanged: another result is on screen, or none.
+        readoutChanged: its numbers or reviews changed.
+        staleChanged: its masks were edited, or its numbers brought up to date.
+        lesionSelected: a lesion's id, or None.
+    """
+
+    def __init__(self, logic: Any, scene: Any) -> None:
+        self.logic = logic
+        self.scene = scene
+        self.parameters: Any = None
+        self.nodes: Any = None
+        self.lesionID: int | None = None
+        self.caseChanged, self.readoutChanged = Signal(), Signal()
+        self.staleChanged, self.lesionSelected = Signal(), Signal()
+        self.clock = ReviewClock()
+        self._watch: Any = None
+
+    # --- the result on screen
+
+    def show(self, nodes: Any) -> None:
+        """Work on another result, or on none; all other results of its CT are hidden."""
+        from liverseg_mrml.staleness import EditWatch
+        from liverseg_mrml.versions import cases_of_volume, show_case
+
+        self._keepReviewTime()
+        self._stopWatching()
+        self.nodes, self.lesionID = nodes, None
+        if nodes is not None:
+            for other in cases_of_volume(self.scene, nodes.volume):
+                show_case(other, other.segmentation is nodes.segmentation)
+            self._watch = EditWatch(nodes, self._onEdit)
+            self.clock.touch()
+        self.caseChanged.emit()
+        self.readoutChanged.emit()
+        self.staleChanged.emit()
+
+    def showNewest(self) -> None:
+        """The newest result of the input volume, else of the scene, else none."""
+        from liverseg_mrml.case_nodes import find_case_nodes
+
+        found = find_case_nodes(self.scene)
+        volume = self.parameters.inputVolume if self.parameters else None
+        own = [nodes for nodes in found if nodes.volume is volume]
+        chosen = (own or found)[-1] if found else None
+        if chosen is None and self.nodes is None:
+            return
+        self.show(chosen)
+
+    def forget(self) -> None:
+        """Let go of the scene's nodes, which are about to go away."""
+        self._stopWatching()
+        self.nodes, self.lesionID = None, None
+        self.caseChanged.emit()
+
+    def removeShown(self) -> None:
+        """Take the result on screen out of the scene; the one before it comes back."""
+        from liverseg_mrml.versions import remove_case
+
+        nodes = self.nodes
+        if nodes is None:
+            return
+        self._stopWatching()
+        self.nodes = None
+        remove_case(self.scene, nodes)
+        self.show(None)
+        self.showNewest()
+
+    # --- numbers and edits
+
+    @property
+    def isStale(self) -> bool:
+        """Whether the masks were edited since the numbers were measured."""
+        from liverseg_mrml.staleness import is_stale
+
+        return self.nodes is not None and is_stale(self.nodes)
+
+    @property
+    def lesions(self) -> tuple[Any, ...]:
+        """The lesions as they were last measured; empty without a result."""
+        from liverseg_mrml.reviewing import lesion_readouts
+
+        return lesion_readouts(self.nodes) if self.nodes is not None else ()
+
+    def lesion(self, lesionID: int | None) -> Any:
+        """One lesion's read-out, or None."""
+        return next((lesion for lesion in self.lesions if lesion.id == lesionID), None)
+
+    def selectLesion(self, lesionID: int | None) -> None:
+        """Bring the views to a lesion and tell everyone."""
+        from liverseg_mrml.navigation import jump_to_lesion
+
+        self.clock.touch()
+        self.lesionID = lesionID
+        lesion = self.lesion(lesionID)
+        if lesion is not None:
+            jump_to_lesion(self.scene, self.nodes, lesion)
+        self.lesionSelected.emit(lesionID)
+
+    def update(self) -> Any:
+        """Measure what was edited and bring the scene up to it.
+
+        Returns:
+            The ``liverseg.case.Case``.
+
+        Raises:
+            liverseg.errors.LiverSegError: the masks cannot be measured; nothing changed.
+        """
+        from liverseg_mrml.from_scene import case_from_nodes
+        from liverseg_mrml.to_scene import refresh
+
+        self._keepReviewTime()
+        with self._watch.paused():
+            case = case_from_nodes(self.nodes)
+            self.nodes = refresh(self.scene, self.nodes, case)
+            self._watch.nodes = self.nodes
+        self.readoutChanged.emit()
+        self.staleChanged.emit()
+        return case
+
+    def currentCase(self) -> Any:
+        """The result as a ``liverseg.case.Case``, brought up to date when it is stale."""
+        from liverseg.case import InvariantError
+        from liverseg.errors import InputRefused
+        from liverseg_mrml.from_scene import stored_case
+
+        if self.isStale:
+            return self.update()
+        self._keepReviewTime()
+        try:
+            return stored_case(self.nodes)
+        except (InvariantError, InputRefused):
+            # Edited while nobody watched, or moved by a transform.
+            return self.update()
+
+    def review(self, lesionID: int, state: str, comment: str | None, reader: str | None, time: str) -> None:
+        """Keep what the reader says of a lesion."""
+        from liverseg.case import Review
+        from liverseg_mrml.reviewing import review_lesion
+
+        self.clock.touch()
+        with self._watch.paused():
+            review_lesion(self.nodes, lesionID, Review(state, reader, time, comment or None))
+        self.readoutChanged.emit()
+
+    def edit(self, change: Callable[..., Any], *arguments: Any) -> Any:
+        """Change the masks by a function of ``liverseg_mrml``; the result becomes stale."""
+        self.clock.touch()
+        return change(self.nodes, *arguments)
+
+    # --- inside
+
+    def _onEdit(self) -> None:
+        self.clock.touch()
+        self.staleChanged.emit()
+
+    def _keepReviewTime(self) -> None:
+        from liverseg_mrml.reviewing import add_review_seconds
+
+        self.clock.pause()
+        seconds = self.clock.take()
+        if self.nodes is not None and seconds >= 1:
+            add_review_seconds(self.nodes, seconds)
+        if self.nodes is not None:
+            self.clock.touch()
+
+    def pauseReview(self) -> None:
+        """The reader leaves the panel; what was spent so far is kept."""
+        self._keepReviewTime()
+        self.clock.pause()
+
+    def _stopWatching(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None

@@ -1,0 +1,150 @@
+"""Section "3D": layouts, surfaces and volume renderings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Session import Session
+
+# Slicer's own layouts end at 100 (vtkMRMLLayoutNode::SlicerLayoutUserView); extensions go far above.
+REVIEW_LAYOUT = 7312
+REVIEW_LAYOUT_XML = """
+<layout type="horizontal" split="true">
+ <item splitSize="600"><view class="vtkMRMLSliceNode" singletontag="Red">
+  <property name="orientation" action="default">Axial</property>
+  <property name="viewlabel" action="default">R</property>
+  <property name="viewcolor" action="default">#F34A33</property></view></item>
+ <item splitSize="400"><layout type="vertical" split="true">
+  <item><view class="vtkMRMLSliceNode" singletontag="Green">
+   <property name="orientation" action="default">Coronal</property>
+   <property name="viewlabel" action="default">G</property>
+   <property name="viewcolor" action="default">#6EB04B</property></view></item>
+  <item><view class="vtkMRMLSliceNode" singletontag="Yellow">
+   <property name="orientation" action="default">Sagittal</property>
+   <property name="viewlabel" action="default">Y</property>
+   <property name="viewcolor" action="default">#EDD54C</property></view></item>
+  <item><view class="vtkMRMLViewNode" singletontag="1">
+   <property name="viewlabel" action="default">1</property></view></item>
+ </layout></item>
+</layout>
+"""
+NO_RENDERING, LIVER, CONTRAST, SURFACE = "none", "liver", "contrast", "surface"
+
+
+class ViewSection:
+    """How the result looks in 3D, and how views are laid out."""
+
+    def __init__(self, ui: Any, session: Session) -> None:
+        self.ui, self.session = ui, session
+        self._filling = True
+        for text, preset in (
+            (_("Overview"), "overview"),
+            (_("Segments"), "segments"),
+            (_("Lesions in glass liver"), "glass liver"),
+            (_("Vessels"), "vessels"),
+        ):
+            ui.opacityComboBox.addItem(text, preset)
+        for text, kind in (
+            (_("None"), NO_RENDERING),
+            (_("CT inside the liver"), LIVER),
+            (_("Maximum projection of contrast"), CONTRAST),
+            (_("Iso-surface of the CT"), SURFACE),
+        ):
+            ui.renderingComboBox.addItem(text, kind)
+        for text, name in (
+            (_("Keep"), ""),
+            (_("Lesion review"), "review"),
+            (_("Conventional"), "conventional"),
+            (_("Four-up"), "four-up"),
+        ):
+            ui.layoutComboBox.addItem(text, name)
+        self._filling = False
+        ui.opacityComboBox.currentIndexChanged.connect(self.onOpacity)
+        ui.renderingComboBox.currentIndexChanged.connect(self.onRendering)
+        ui.layoutComboBox.currentIndexChanged.connect(self.onLayout)
+        ui.smoothingSlider.valueChanged.connect(self.onSmoothing)
+        ui.thresholdSlider.valueChanged.connect(self.onThreshold)
+        session.caseChanged.connect(self.refresh)
+
+    def refresh(self) -> None:
+        """Nothing can be shown without a result."""
+        self.ui.viewsFrame.enabled = self.session.nodes is not None
+        self.ui.thresholdSlider.enabled = self.ui.renderingComboBox.currentData == SURFACE
+
+    def onLayout(self, *_args: object) -> None:
+        """Lay the views out."""
+        node = self.session.scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+        name = self.ui.layoutComboBox.currentData
+        if node is None or not name:
+            return
+        if name == "review" and not node.IsLayoutDescription(REVIEW_LAYOUT):
+            node.AddLayoutDescription(REVIEW_LAYOUT, REVIEW_LAYOUT_XML)
+        numbers = {
+            "review": REVIEW_LAYOUT,
+            "conventional": slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView,
+            "four-up": slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView,
+        }
+        node.SetViewArrangement(numbers[name])
+
+    def onOpacity(self, *_args: object) -> None:
+        """Show the surfaces as the chosen preset says."""
+        from liverseg_mrml.views3d import apply_opacity_preset
+
+        preset = self.ui.opacityComboBox.currentData
+        if self.session.nodes is not None and preset and not self._filling:
+            with telling(_("The surfaces could not be shown.")):
+                apply_opacity_preset(self.session.nodes, preset)
+
+    def onSmoothing(self, *_args: object) -> None:
+        """Make the surfaces anew with the slider's smoothing."""
+        from liverseg_mrml.views3d import set_surface_smoothing
+
+        if self.session.nodes is not None:
+            with telling(_("The surfaces could not be made.")):
+                set_surface_smoothing(self.session.nodes, self.ui.smoothingSlider.value)
+
+    def onRendering(self, *_args: object) -> None:
+        """Show the chosen volume rendering, and no other of ours."""
+        kind = self.ui.renderingComboBox.currentData
+        self.ui.thresholdSlider.enabled = kind == SURFACE
+        if self.session.nodes is None or self._filling:
+            return
+        with telling(_("The volume could not be rendered.")):
+            self._hideRenderings()
+            self._setProjection(kind == CONTRAST)
+            if kind != NO_RENDERING:
+                self._render(kind)
+
+    def onThreshold(self, *_args: object) -> None:
+        """Move the iso-surface."""
+        if self.session.nodes is not None and self.ui.renderingComboBox.currentData == SURFACE:
+            with telling(_("The volume could not be rendered.")):
+                self._render(SURFACE)
+
+    def _render(self, kind: str) -> None:
+        from liverseg_mrml.views3d import rendering_volume, style_rendering
+
+        nodes = self.session.nodes
+        volume = nodes.volume if kind == SURFACE else rendering_volume(self.session.scene, nodes, kind)
+        logic = slicer.util.getModuleLogic("VolumeRendering")
+        display = logic.CreateDefaultVolumeRenderingNodes(volume)
+        # Otherwise window and level of the slices would change the colors.
+        display.SetFollowVolumeDisplayNode(False)
+        style_rendering(display, kind, self.ui.thresholdSlider.value if kind == SURFACE else None)
+        display.SetVisibility(True)
+
+    def _hideRenderings(self) -> None:
+        scene = self.session.scene
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode")):
+            scene.GetNthNodeByClass(n, "vtkMRMLVolumeRenderingDisplayNode").SetVisibility(False)
+
+    def _setProjection(self, maximum: bool) -> None:
+        technique = (
+            slicer.vtkMRMLViewNode.MaximumIntensityProjection if maximum else slicer.vtkMRMLViewNode.Composite
+        )
+        for n in range(self.session.scene.GetNumberOfNodesByClass("vtkMRMLViewNode")):
+            self.session.scene.GetNthNodeByClass(n, "vtkMRMLViewNode").SetRaycastTechnique(technique)

@@ -1,0 +1,285 @@
+"""The panel driven as a user does, in a Qt window without Slicer; the module's self test among it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unittest
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+pytest.importorskip("slicer", reason="slicer-core is not installed (pip install 'liverseg[mrml]')")
+pytest.importorskip(
+    "PySide6.QtWidgets",
+    reason="PySide6 does not load (pip install 'liverseg[dev]', and its system libraries)",
+    exc_type=ImportError,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "Testing" / "QtHost"), str(ROOT / "LiverSegModule")]
+
+from PySide6.QtCore import QPoint, Qt  # noqa: E402
+from PySide6.QtTest import QTest  # noqa: E402
+
+from host import Host  # noqa: E402
+from pythonqt_habits import bare  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One window for all tests: the application's scene lives as long as Slicer does."""
+    temporary = tmp_path_factory.mktemp("host")
+    programs = tmp_path_factory.mktemp("bin")
+    # A link would lose the virtual environment.
+    (programs / "PythonSlicer").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (programs / "PythonSlicer").chmod(0o755)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
+    host = Host(temporary)
+    host.open()
+    yield host
+    host.close()
+    os.environ["PATH"] = path
+
+
+@pytest.fixture
+def host(shared):
+    """The window over an empty scene."""
+    shared.scene.Clear()
+    shared.dialogs.clear()
+    shared.answer = True
+    shared.settle()
+    return shared
+
+
+@pytest.fixture
+def patient(host):
+    """A made-up patient's result on screen."""
+    from LiverSegModuleLib.SelfTest import showPatient  # noqa: PLC0415
+
+    nodes, case = showPatient(host.widget)
+    host.settle()
+    return nodes, case
+
+
+def names() -> list[str]:
+    """The scenarios of the self test, read without loading it (it needs the host)."""
+    text = (ROOT / "LiverSegModule/LiverSegModuleLib/SelfTest.py").read_text(encoding="utf-8")
+    return [line[4:].split("(")[0] for line in text.splitlines() if line.startswith("def scenario_")]
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_modules_self_test_passes(host, name):
+    from LiverSegModuleLib.SelfTest import scenarios  # noqa: PLC0415
+
+    scenarios()[name](unittest.TestCase())
+    assert not host.dialogs, "no error was shown"
+
+
+def click(widget, **where) -> None:
+    QTest.mouseClick(bare(widget), Qt.LeftButton, Qt.NoModifier, **where)
+
+
+def test_a_click_on_a_row_selects_the_lesion_and_a_click_on_a_title_sorts(host, patient):
+    table = bare(host.widget.ui.lesionTable)
+    row = table.visualItemRect(table.item(2, 1)).center()
+    QTest.mouseClick(table.viewport(), Qt.LeftButton, Qt.NoModifier, row)
+    assert host.widget.panel.session.lesionID == int(table.item(2, 0).text())
+    header = table.horizontalHeader()
+    x = header.sectionViewportPosition(2) + 5
+    QTest.mouseClick(header.viewport(), Qt.LeftButton, Qt.NoModifier, QPoint(x, 5))
+    QTest.mouseClick(header.viewport(), Qt.LeftButton, Qt.NoModifier, QPoint(x, 5))
+    lengths = [float(table.item(n, 2).text()) for n in range(table.rowCount())]
+    assert lengths == sorted(lengths) or lengths == sorted(lengths, reverse=True)
+    assert len(set(lengths)) > 1
+
+
+def test_the_keys_read_lesion_after_lesion(host, patient):
+    window, panel = bare(host.window), host.widget.panel
+    QTest.keyClick(window, Qt.Key_N)
+    first = panel.session.lesionID
+    QTest.keyClick(window, Qt.Key_A)
+    QTest.keyClick(window, Qt.Key_N)
+    second = panel.session.lesionID
+    QTest.keyClick(window, Qt.Key_R)
+    QTest.keyClick(window, Qt.Key_P)
+    assert panel.session.lesionID == first != second
+    states = {lesion.id: lesion.review.state for lesion in panel.session.lesions}
+    assert (states[first], states[second]) == ("accepted", "rejected")
+
+
+def test_letters_typed_into_the_comment_are_no_keys(host, patient):
+    session = host.widget.panel.session
+    session.selectLesion(1)
+    edit = bare(host.widget.ui.commentLineEdit)
+    edit.setFocus()
+    QTest.keyClicks(edit, "near a vein")
+    QTest.keyClick(edit, Qt.Key_Return)
+    lesion = session.lesion(1)
+    assert (lesion.review.comment, lesion.review.state) == ("near a vein", "unreviewed")
+    assert session.lesionID == 1
+
+
+def test_the_keys_are_given_back_when_the_module_is_left(host, patient):
+    host.widget.exit()
+    QTest.keyClick(bare(host.window), Qt.Key_N)
+    assert host.widget.panel.session.lesionID is None
+    assert not bare(host.widget.panel.correct.editor.widget).observing
+    host.widget.enter()
+    QTest.keyClick(bare(host.window), Qt.Key_N)
+    assert host.widget.panel.session.lesionID is not None
+
+
+def test_numbers_follow_by_themselves_when_ticked(host, patient):
+    nodes, case = patient
+    host.widget.ui.correctCollapsibleButton.collapsed = False
+    host.settle()
+    box = bare(host.widget.ui.autoUpdateCheckBox)
+    click(box, pos=QPoint(8, box.height() // 2))
+    assert host.widget._parameterNode.autoUpdate
+    nodes.segmentation.GetSegmentation().RemoveSegment("lesion_1")
+    assert host.widget.panel.session.isStale
+    host.settle(2500)
+    assert not host.widget.panel.session.isStale
+    assert bare(host.widget.ui.lesionTable).rowCount() == len(case.lesions) - 1
+
+
+def test_nothing_is_removed_or_overwritten_without_asking(host, patient, tmp_path):
+    host.answer = False
+    click(host.widget.ui.removeVersionButton)
+    assert host.dialogs and host.widget.panel.session.nodes is not None
+    (tmp_path / "report.json").write_text("mine")
+    host.dialogs.clear()
+    bare(host.widget.ui.exportFolder).currentPath = str(tmp_path)
+    click(host.widget.ui.exportButton)
+    assert "Replace" in host.dialogs[0]
+    assert (tmp_path / "report.json").read_text() == "mine"
+
+
+def test_a_mistake_is_one_sentence_in_a_dialog_and_changes_nothing(host, patient):
+    case = patient[1]
+    host.widget.panel.session.selectLesion(1)
+    click(host.widget.ui.splitButton)
+    assert "one connected piece" in host.dialogs[0]
+    assert "Traceback" not in host.dialogs[0]
+    click(host.widget.ui.mergeButton)
+    assert "at least two" in host.dialogs[1]
+    assert not host.widget.panel.session.isStale
+    assert len(host.widget.panel.session.lesions) == len(case.lesions)
+
+
+def test_the_time_of_a_review_comes_into_the_provenance(host, patient):
+    session = host.widget.panel.session
+    session.clock._last -= 30
+    session.selectLesion(1)
+    case = session.currentCase()
+    assert case.provenance.seconds["review"] == pytest.approx(30, abs=5)
+
+
+def test_a_crash_shows_the_reason_and_keeps_the_log(host, patient):
+    from LiverSegModuleLib.EngineMessages import PlainText, RunOutcome, RunState  # noqa: PLC0415
+
+    run = host.widget.panel.run
+    run.onMessage(PlainText("the last words"))
+    run.onFinished(RunOutcome(RunState.FAILED, "the engine ended unexpectedly"))
+    assert "ended unexpectedly" in host.dialogs[0]
+    assert "the last words" in bare(host.widget.ui.logTextEdit).toPlainText()
+    assert host.widget.panel.session.nodes is not None
+
+
+def test_a_saved_scene_is_taken_up_where_it_was_left(host, patient, tmp_path):
+    from liverseg_mrml.scene_writer import save_scene  # noqa: PLC0415
+
+    session = host.widget.panel.session
+    session.selectLesion(2)
+    session.review(2, "accepted", "seen", "Reader", "2026-01-02T03:04:05+00:00")
+    save_scene(host.scene, tmp_path / "tomorrow.mrb")
+    host.scene.Clear()
+    assert session.nodes is None
+    import zipfile  # noqa: PLC0415
+
+    with zipfile.ZipFile(tmp_path / "tomorrow.mrb") as bundle:
+        bundle.extractall(tmp_path)
+    host.scene.SetURL(str(next(tmp_path.glob("*/*.mrml"))))
+    assert host.scene.Import()
+    host.settle()
+    assert session.lesion(2).review.comment == "seen"
+    assert not session.isStale
+    assert bare(host.widget.ui.lesionTable).rowCount() == len(patient[1].lesions)
+
+
+def test_the_picture_of_the_panel_has_something_on_it(host, patient, tmp_path):
+    host.widget.panel.session.selectLesion(1)
+    picture = bare(host.window).grab().toImage()
+    colors = {
+        picture.pixel(x, y) for x in range(0, picture.width(), 3) for y in range(0, picture.height(), 3)
+    }
+    assert len(colors) > 50
+
+
+def paint(host, ras, radius_mm):
+    """A stroke of the Segment Editor with the modes that the panel set, by Slicer's own editor logic."""
+    import numpy as np  # noqa: PLC0415
+    import slicer  # noqa: PLC0415
+
+    from liverseg_mrml.grids import labelmap  # noqa: PLC0415
+    from liverseg_mrml.volume_node import node_geometry  # noqa: PLC0415
+
+    session, editor = host.widget.panel.session, host.widget.panel.correct.editor
+    grid = node_geometry(session.nodes.volume)
+    points = grid.to_ras(np.indices(grid.shape).reshape(3, -1).T)
+    ball = (np.linalg.norm(points - np.asarray(ras), axis=1) <= radius_mm).reshape(grid.shape)
+    logic = slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(host.scene)
+    logic.SetSegmentEditorNode(editor.parameters)
+    editor.parameters.SetAndObserveSegmentationNode(session.nodes.segmentation)
+    editor.parameters.SetAndObserveSourceVolumeNode(session.nodes.volume)
+    image = labelmap(ball.astype(np.uint8), grid.ijk_to_ras, tuple(slice(0, n) for n in ball.shape))
+    logic.ModifySegmentByLabelmap(
+        session.nodes.segmentation,
+        editor.parameters.GetSelectedSegmentID(),
+        image,
+        logic.ModificationModeAdd,
+        False,
+        False,
+    )
+    return ball
+
+
+def test_a_stroke_across_a_border_moves_it_and_touches_nothing_else(host, patient):
+    import numpy as np  # noqa: PLC0415
+
+    case = patient[1]
+    grid, masks = case.ct.geometry, case.masks
+    host.widget.ui.borderFromComboBox.currentIndex = 4
+    host.widget.ui.borderToComboBox.currentIndex = 7
+    click(host.widget.ui.borderButton)
+    five, eight = masks.couinaud == 5, masks.couinaud == 8
+    touching = np.argwhere(five & (np.roll(eight, 1, 0) | np.roll(eight, -1, 0)))
+    ball = paint(host, grid.to_ras(touching[len(touching) // 2]), 14)
+    assert host.widget.panel.session.isStale
+    after = host.widget.panel.session.update()
+    assert np.array_equal(after.masks.couinaud == 8, eight | (five & ball))
+    others = ~(five | eight)
+    assert np.array_equal(after.masks.couinaud[others], masks.couinaud[others])
+    assert np.array_equal(after.masks.lesions, masks.lesions)
+    assert np.array_equal(after.masks.liver, masks.liver)
+
+
+def test_a_stroke_on_a_lesion_stays_inside_of_the_liver(host, patient):
+    import numpy as np  # noqa: PLC0415
+
+    case = patient[1]
+    host.widget.panel.session.selectLesion(1)
+    click(host.widget.ui.editLesionButton)
+    places = np.argwhere(case.masks.liver & (case.masks.lesions == 0))
+    ball = paint(host, case.ct.geometry.to_ras(places[0]), 25)
+    assert (ball & ~case.masks.liver).any()
+    after = host.widget.panel.session.update()
+    wanted = (case.masks.lesions == 1) | (ball & case.masks.liver & (case.masks.lesions == 0))
+    assert np.array_equal(
+        (after.masks.lesions == 1) & (case.masks.lesions == 0), wanted & (case.masks.lesions == 0)
+    )
+    assert np.array_equal(after.masks.liver, case.masks.liver)
