@@ -217,10 +217,10 @@ def test_liver_painted_on_takes_the_nearest_segment_and_the_node_shows_it(shown,
     draw(nodes, "liver", liver, case)
     new = case_from_nodes(nodes)
     assert new.liver.volume_ml == pytest.approx(liver.sum() * case.ct.geometry.voxel_volume_ml)
-    assert any("took the nearest" in warning for warning in new.warnings)
+    assert any("had no Couinaud segment" in warning for warning in new.warnings)
     after = refresh(made.scene, nodes, new)
     assert np.array_equal(case_from_nodes(after).masks.couinaud > 0, liver)
-    assert not any("took the nearest" in warning for warning in case_from_nodes(after).warnings)
+    assert not any("had no Couinaud segment" in warning for warning in case_from_nodes(after).warnings)
 
 
 def test_a_labelmap_on_a_finer_grid_is_brought_onto_the_cts(shown, case):

@@ -66,7 +66,7 @@ def test_flr_brings_report_table_and_pdf_up_to_date_and_a_second_one_replaces_th
     assert remnant_of(out)["resected"] == ["II", "III"]
     assert table_of(out)["share_of_liver"] == pytest.approx(remnant_of(out)["percent_of_liver"], abs=1e-4)
     assert pandas.isna(table_of(out)["standardized_liver_volume"])
-    assert len(pandas.read_csv(out / "measurements.csv")) == rows + 4
+    assert len(pandas.read_csv(out / "measurements.csv")) == rows + 7
     after = PdfReader(out / "report.pdf")
     assert "Resection of II, III leaves" in summary_of(out)
     assert "VIII leaves" not in summary_of(out)
