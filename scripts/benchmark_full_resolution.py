@@ -1,4 +1,4 @@
-"""What a full-resolution network of nnU-Net's kind would take on the same volume, timed on a few of its windows.
+"""What a full-resolution network of the kind of nnU-Net would take on a volume, timed on a few windows.
 
 The plan is the one nnU-Net makes for LiTS (Isensee et al., Nature Methods 2021; 3d_fullres): 0.77 x 0.77 x
 1 mm, windows of 128 voxels cubed that overlap by half, six levels from 32 to 320 filters, about 31 million
