@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Picture the module's panel with a made-up patient's result, for the documentation.
 
-scripts/panel_screenshot.py --out docs/panel.png
+scripts/panel_screenshot.py --out Resources/Screenshots/Panel.png
 
 Needs the packages of the extras ``mrml`` and ``dev``. The panel is that of the product; Slicer's own widgets
 are the plain stand-ins of the tests (``Testing/QtHost``).

@@ -25,9 +25,12 @@ OPACITY_PRESETS: dict[str, dict[str, float]] = {
     "glass liver": {LIVER_LAYER: 0.2, LESION_LAYER: 1.0},
     "vessels": {LIVER_LAYER: 0.1, VESSEL_LAYER: 1.0, LESION_LAYER: 1.0},
 }
-MASKED, CONTRAST = "liver", "contrast"
+MASKED, CONTRAST, SURFACE = "liver", "contrast", "surface"
 VOLUME_ROLES = {MASKED: "LiverSeg.MaskedVolume", CONTRAST: "LiverSeg.ContrastVolume"}
-AIR_HU = -1024
+# Voxels so near to the liver's border hold a part of fat, lung or bowel.
+RIM_MM = 4.0
+# Vessels with contrast lie below, bone above.
+BONE_HU = 250.0
 # Noise of single voxels would outshine a lesion in a maximum projection.
 SMOOTHING_MM = 1.5
 
@@ -70,8 +73,9 @@ def rendering_volume(scene: Scene, nodes: CaseNodes, kind: str) -> Node:
     """A volume to render, cropped to the liver: made once, and again after the masks were edited.
 
     Args:
-        kind: "liver" (HU, air outside of the liver) or "contrast" (how far a voxel's HU are from the liver's
-            mean, 0 outside: lesions and vessels shine, darker or brighter than the liver alike).
+        kind: "liver" (HU minus the liver's mean: dark lesions below 0, vessels above) or "contrast" (the
+            same without its sign: lesions and vessels shine alike). Outside of the liver and in its rim,
+            where voxels hold a part of something else, both are 0.
     """
     if kind not in VOLUME_ROLES:
         raise UsageError(f"no rendering is called {kind!r}; there are: {', '.join(VOLUME_ROLES)}")
@@ -80,15 +84,8 @@ def rendering_volume(scene: Scene, nodes: CaseNodes, kind: str) -> Node:
     mask = SegmentVoxels(nodes).mask(segment_ids(nodes.segmentation)["liver"])
     margin = tuple(int(np.ceil(3 / s)) for s in ct.geometry.spacing_kji)
     box = bounding_box(mask, margin) or (slice(0, 1),) * 3  # type: ignore[arg-type]
-    mask, gray = mask[box], ct.array[box]
-    if kind == MASKED:
-        values = np.where(mask, gray, AIR_HU).astype(np.int16)
-    else:
-        smooth = ndimage.gaussian_filter(
-            gray.astype(np.float32), [SMOOTHING_MM / s for s in ct.geometry.spacing_kji]
-        )
-        mean = float(smooth[mask].mean()) if mask.any() else 0.0
-        values = np.where(mask, np.abs(smooth - mean), 0).astype(np.int16)
+    difference = _difference_to_liver(ct.array[box], mask[box], ct.geometry.spacing_kji)
+    values = (np.abs(difference) if kind == CONTRAST else difference).astype(np.int16)
     node = present or scene.AddNewNodeByClass(
         "vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(f"{nodes.segmentation.GetName()} {kind}")
     )
@@ -110,6 +107,21 @@ def rendering_volume(scene: Scene, nodes: CaseNodes, kind: str) -> Node:
     return node
 
 
+def _difference_to_liver(
+    gray: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float]
+) -> np.ndarray:
+    """Smoothed HU minus their mean in the liver; smoothing takes nothing from outside, and the rim is 0."""
+    import edt  # noqa: PLC0415
+
+    sigma = [SMOOTHING_MM / s for s in spacing]
+    inside = mask.astype(np.float32)
+    sums = ndimage.gaussian_filter(gray.astype(np.float32) * inside, sigma)
+    smooth = sums / np.maximum(ndimage.gaussian_filter(inside, sigma), 1e-3)
+    core = edt.edt(np.ascontiguousarray(mask), anisotropy=spacing) > RIM_MM
+    mean = float(smooth[core].mean()) if core.any() else 0.0
+    return np.where(core, smooth - mean, 0.0)
+
+
 def style_rendering(display: Node, kind: str, threshold: float | None = None) -> None:
     """Colors and opacities of a volume rendering.
 
@@ -128,14 +140,19 @@ def style_rendering(display: Node, kind: str, threshold: float | None = None) ->
     node.SetColor(color)
     properties = node.GetVolumeProperty()
     properties.SetInterpolationTypeToLinear()
-    properties.SetShade(kind != CONTRAST)
+    properties.SetShade(kind == SURFACE)
+    properties.SetAmbient(0.35)
+    properties.SetDiffuse(0.8)
+    properties.SetSpecular(0.15)
+    # So thin that the first millimeter behind the threshold hides what is behind it.
+    properties.SetScalarOpacityUnitDistance(0.3 if kind == SURFACE else 2.0)
 
 
 def _opacity_points(kind: str, threshold: float | None) -> list[tuple[float, float]]:
     if kind == MASKED:
-        return [(AIR_HU, 0), (-30, 0), (60, 0.08), (110, 0.15), (180, 0.6), (3000, 0.6)]
+        return [(-400, 0.5), (-60, 0.5), (-18, 0), (22, 0), (60, 0.25), (400, 0.5)]
     if kind == CONTRAST:
-        return [(0, 0), (15, 0.0), (80, 1), (3000, 1)]
+        return [(0, 0), (12, 0), (60, 1), (3000, 1)]
     level = 150.0 if threshold is None else threshold
     return [(-3000, 0), (level - 10, 0), (level + 10, 1), (4000, 1)]
 
@@ -143,15 +160,16 @@ def _opacity_points(kind: str, threshold: float | None) -> list[tuple[float, flo
 def _color_points(kind: str, threshold: float | None) -> list[tuple[float, tuple[float, float, float]]]:
     if kind == MASKED:
         return [
-            (AIR_HU, (0, 0, 0)),
-            (20, (0.2, 0.25, 0.6)),
-            (90, (0.75, 0.45, 0.35)),
-            (200, (1.0, 0.9, 0.75)),
+            (-80, (1.0, 0.55, 0.15)),
+            (-15, (1.0, 0.8, 0.4)),
+            (20, (0.5, 0.7, 1.0)),
+            (90, (0.3, 0.5, 1.0)),
         ]
     if kind == CONTRAST:
-        return [(0, (0, 0, 0)), (100, (1, 1, 1))]
-    bone = threshold is not None and threshold > 250
-    return [(-3000, (0.95, 0.92, 0.85) if bone else (0.85, 0.35, 0.3)), (1000, (0.98, 0.96, 0.9))]
+        return [(0, (0, 0, 0)), (70, (1, 1, 1))]
+    bone = threshold is not None and threshold >= BONE_HU
+    color = (0.96, 0.92, 0.82) if bone else (0.9, 0.45, 0.38)
+    return [(-3000, color), (3000, color)]
 
 
 def _layer_of(key: str) -> str:

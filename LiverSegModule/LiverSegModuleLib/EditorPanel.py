@@ -21,6 +21,8 @@ class EditorPanel:
 
     def __init__(self, frame: Any, session: Session) -> None:
         self.session = session
+        # What was visible before only two segments were, by segment id.
+        self._visibleBefore: dict[str, bool] = {}
         self.widget = slicer.qMRMLSegmentEditorWidget()
         self.widget.setMaximumNumberOfUndoStates(10)
         self.widget.setSegmentationNodeSelectorVisible(False)
@@ -42,6 +44,7 @@ class EditorPanel:
     def show(self) -> None:
         """Put the result on screen into the editor, or nothing."""
         nodes = self.session.nodes
+        self.restoreVisibility()
         if nodes is None:
             self.release()
             return
@@ -54,6 +57,7 @@ class EditorPanel:
 
     def release(self) -> None:
         """Let go of effect, views, shortcuts and segmentation."""
+        self.restoreVisibility()
         self.widget.setActiveEffect(None)
         self.widget.uninstallKeyboardShortcuts()
         self.widget.removeViewObservations()
@@ -88,7 +92,7 @@ class EditorPanel:
         """Paint on a lesion. The liver keeps what is painted: a lesion is a part of it."""
         from liverseg_mrml.segment_voxels import SegmentVoxels
 
-        self._showAllSegments()
+        self.restoreVisibility()
         segment = SegmentVoxels(self.session.nodes).lesion_segment(lesionID)
         self.maskInside("liver", overwriteVisible=False)
         self._paint(segment)
@@ -114,10 +118,12 @@ class EditorPanel:
             raise UsageError(_("choose two different segments to move the border between"))
         voxels = SegmentVoxels(self.session.nodes)
         pair = voxels.couinaud_segment(giver), voxels.couinaud_segment(taker)
+        self.restoreVisibility()
         display = self.session.nodes.segmentation.GetDisplayNode()
         segmentation = self.session.nodes.segmentation.GetSegmentation()
         for n in range(segmentation.GetNumberOfSegments()):
             segment = segmentation.GetNthSegmentID(n)
+            self._visibleBefore[segment] = bool(display.GetSegmentVisibility(segment))
             display.SetSegmentVisibility(segment, segment in pair)
         node = self.parameters
         node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
@@ -125,8 +131,15 @@ class EditorPanel:
         node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteVisibleSegments)
         self._paint(pair[1])
 
-    def _showAllSegments(self) -> None:
-        self.session.nodes.segmentation.GetDisplayNode().SetAllSegmentsVisibility(True)
+    def restoreVisibility(self) -> None:
+        """Show again what was hidden for moving a border."""
+        before, self._visibleBefore = self._visibleBefore, {}
+        node = self.widget.segmentationNode()
+        if not before or node is None:
+            return
+        for segment, visible in before.items():
+            if node.GetSegmentation().GetSegment(segment) is not None:
+                node.GetDisplayNode().SetSegmentVisibility(segment, visible)
 
     def _paint(self, segment: str) -> None:
         self.widget.setCurrentSegmentID(segment)

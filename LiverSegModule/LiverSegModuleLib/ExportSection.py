@@ -49,16 +49,23 @@ class ExportSection:
                 return
             case = self.session.currentCase()
             written = write_case(case, folder, names, overwrite=bool(present))
-            self.ui.exportLabel.text = _("{count} files written to {folder}").format(
-                count=len(written), folder=folder
-            )
+            text = _("{count} files written to {folder}").format(count=len(written), folder=folder)
+            without = [OUTPUTS[name].filename for name in names if name not in written]
+            if without:
+                text += ". " + _("Nothing to write in this result for: {files}").format(
+                    files=", ".join(without)
+                )
+            self.ui.exportLabel.text = text
 
     def _fill(self) -> None:
         from liverseg.writers import OUTPUTS
 
         self.ui.exportList.clear()
+        files = [output.filename for output in OUTPUTS.values()]
         for name, output in OUTPUTS.items():
-            self.ui.exportList.addItem(output.filename)
+            # Several writers may make one file in different ways.
+            several = files.count(output.filename) > 1
+            self.ui.exportList.addItem(f"{output.filename} ({name})" if several else output.filename)
             item = self.ui.exportList.item(self.ui.exportList.count - 1)
             item.setData(qt.Qt.UserRole, name)
             item.setCheckState(qt.Qt.Unchecked if output.on_request else qt.Qt.Checked)

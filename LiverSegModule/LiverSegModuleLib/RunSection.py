@@ -132,8 +132,10 @@ class RunSection:
         if outcome.state == RunState.NO_LIVER:
             self.ui.statusLabel.text = outcome.reason
         else:
-            self.ui.statusLabel.text = _("Liver {volume} ml, lesions: {count}").format(
-                volume=round(case.liver.volume_ml), count=len(case.lesions)
+            self.ui.statusLabel.text = _("Liver {volume} ml, lesions: {count} (computed on {device})").format(
+                volume=round(case.liver.volume_ml),
+                count=len(case.lesions),
+                device=case.provenance.device or "?",
             )
         for sentence in (*case.summary, *case.warnings):
             self._log(sentence)

@@ -253,6 +253,13 @@ def scenario_painting_stays_where_it_belongs(test: Any) -> None:
     display = nodes.segmentation.GetDisplayNode()
     test.assertFalse(display.GetSegmentVisibility("liver"))
     test.assertTrue(display.GetSegmentVisibility("couinaud_8"))
+    count = len(widget.panel.session.lesions)
+    widget.ui.newLesionButton.click()
+    test.assertTrue(display.GetSegmentVisibility("liver"))
+    test.assertEqual(parameters.GetSelectedSegmentID(), f"lesion_{count + 1}")
+    # Nothing was painted: an empty lesion is none.
+    widget.ui.updateButton.click()
+    test.assertEqual(len(widget.panel.session.lesions), count)
 
 
 def scenario_the_scene_can_be_closed_while_someone_paints(test: Any) -> None:

@@ -283,3 +283,28 @@ def test_a_stroke_on_a_lesion_stays_inside_of_the_liver(host, patient):
         (after.masks.lesions == 1) & (case.masks.lesions == 0), wanted & (case.masks.lesions == 0)
     )
     assert np.array_equal(after.masks.liver, case.masks.liver)
+
+
+def test_the_batch_says_that_some_cases_failed(host, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "PythonSlicer"
+    program.parent.mkdir()
+    line = '{"event": "progress", "fraction": 0.5, "message": "b (1 of 2): liver"}'
+    program.write_text(f"#!/bin/sh\necho '{line}'\necho \"$@\" > {tmp_path}/arguments\nsleep 1\nexit 6\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    ui = host.widget.ui
+    click(ui.batchButton)
+    assert "choose the CTs" in host.dialogs.pop()
+    ui.batchCollapsibleButton.collapsed = False
+    ui.batchInput.currentPath, ui.batchOutput.currentPath = str(tmp_path), str(tmp_path / "out")
+    host.settle()
+    click(ui.batchButton)
+    assert ui.batchButton.text == "Cancel batch"
+    for _ in range(600):
+        host.settle(50)
+        if not host.widget.panel.batch.isRunning:
+            break
+    assert ui.batchButton.text == "Run batch"
+    assert "Some cases failed" in ui.batchLabel.text
+    assert (tmp_path / "arguments").read_text().startswith(f"-m liverseg batch {tmp_path} -o {tmp_path}/out")
+    assert not host.dialogs
