@@ -127,8 +127,13 @@ def test_the_keys_are_given_back_when_the_module_is_left(host, patient):
     host.widget.exit()
     QTest.keyClick(bare(host.window), Qt.Key_N)
     assert host.widget.panel.session.lesionID is None
-    assert not bare(host.widget.panel.correct.editor.widget).observing
+    editor = bare(host.widget.panel.correct.editor.widget)
+    assert not editor.observing
+    # A run that ends while another module is on screen takes no views and keys from it.
+    host.widget.panel.session.show(patient[0])
+    assert not editor.observing
     host.widget.enter()
+    assert editor.observing
     QTest.keyClick(bare(host.window), Qt.Key_N)
     assert host.widget.panel.session.lesionID is not None
 
