@@ -11,9 +11,9 @@ from liverseg.masks_reading import onto_grid
 from liverseg.segment_tags import LAST_LESION_ID, LAST_LESION_ID_PARAMETER
 from liverseg.volume import Volume
 from liverseg_mrml.case_nodes import READOUT, CaseNodes
+from liverseg_mrml.edited_parts import stored_fingerprints
 from liverseg_mrml.readout_json import stored_readout
 from liverseg_mrml.segments_reading import number_lesions, read_segments
-from liverseg_mrml.staleness import stored_fingerprints
 from liverseg_mrml.volume_node import volume_of
 
 

@@ -1,43 +1,23 @@
-"""Whether the numbers of a case still belong to its masks, and the marks that say so.
+"""The marks that say whether the numbers of a case still belong to its masks.
 
 An edit marks a case stale at once (:class:`EditWatch`). The mark is an attribute and travels with the
-scene; :func:`edited_parts` finds out by comparing voxels, also for edits that nobody watched.
+scene; :func:`liverseg_mrml.edited_parts.edited_parts` finds out by comparing voxels. Nothing that measures is
+loaded here: a panel must open before the packages for that are installed.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import slicer
 
-from liverseg.fingerprints import Fingerprints
-from liverseg.liver_crop import LiverCrop
-from liverseg.mending import mend
 from liverseg_mrml.case_nodes import CaseNodes
-from liverseg_mrml.scene import Node
-from liverseg_mrml.segments_reading import read_segments
-from liverseg_mrml.volume_node import volume_of
 
 STALE = "LiverSeg.Stale"
-FINGERPRINTS = "LiverSeg.Fingerprints"
 # Axes of an edited case are still a hint where the lesion is, but no measurement.
 STALE_OPACITY = 0.3
-
-
-@dataclass(frozen=True)
-class EditedParts:
-    """What differs from what was read out: whole liver, segments, and ids of lesions (gone ones too)."""
-
-    liver: bool
-    couinaud: bool
-    lesions: tuple[int, ...]
-
-    def __bool__(self) -> bool:
-        return self.liver or self.couinaud or bool(self.lesions)
 
 
 def is_stale(nodes: CaseNodes) -> bool:
@@ -53,39 +33,6 @@ def set_stale(nodes: CaseNodes, stale: bool) -> None:
         for line in (lines.long, lines.short):
             if line.GetDisplayNode() is not None:
                 line.GetDisplayNode().SetOpacity(STALE_OPACITY if stale else 1.0)
-
-
-def keep_fingerprints(segmentation: Node, fingerprints: Fingerprints) -> None:
-    """Remember what the numbers in a scene were measured from."""
-    segmentation.SetAttribute(FINGERPRINTS, json.dumps(fingerprints.plain()))
-
-
-def stored_fingerprints(segmentation: Node) -> Fingerprints:
-    """The reverse of :func:`keep_fingerprints`; empty fingerprints, which equal no others, without any."""
-    try:
-        fields = json.loads(segmentation.GetAttribute(FINGERPRINTS) or "{}")
-    except ValueError:
-        fields = {}
-    return Fingerprints.from_plain(fields if isinstance(fields, dict) else {})
-
-
-def edited_parts(nodes: CaseNodes) -> EditedParts:
-    """Compare the voxels of a case with those that were read out.
-
-    Raises:
-        InputRefused: see :func:`liverseg_mrml.segments_reading.read_segments`.
-    """
-    before = stored_fingerprints(nodes.segmentation)
-    ct = volume_of(nodes.volume)
-    masks, _ = mend(read_segments(nodes.segmentation, ct).masks, ct.geometry)
-    now = Fingerprints.of_crop(LiverCrop.of(ct, masks))
-    moved = before.grid != now.grid
-    ids = sorted(before.lesions.keys() | now.lesions.keys())
-    return EditedParts(
-        liver=moved or before.liver != now.liver,
-        couinaud=moved or before.couinaud != now.couinaud,
-        lesions=tuple(n for n in ids if moved or before.lesions.get(n) != now.lesions.get(n)),
-    )
 
 
 class EditWatch:

@@ -9,11 +9,12 @@ from liverseg.errors import InputRefused
 from liverseg.fingerprints import Fingerprints
 from liverseg.segment_tags import LAST_LESION_ID, last_lesion_id
 from liverseg_mrml.case_nodes import READOUT, TABLE_ROLE, CaseNodes
+from liverseg_mrml.edited_parts import keep_fingerprints
 from liverseg_mrml.markups import AxisLines, axes_of, place_axes
 from liverseg_mrml.readout_json import readout_text, stored_readout
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segmentation_node import add_segmentation, write_segments
-from liverseg_mrml.staleness import keep_fingerprints, set_stale
+from liverseg_mrml.staleness import set_stale
 from liverseg_mrml.subject_hierarchy import make_folder, put_into
 from liverseg_mrml.table_node import fill_table
 from liverseg_mrml.volume_node import add_volume, node_geometry

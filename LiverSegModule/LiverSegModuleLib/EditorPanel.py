@@ -21,6 +21,8 @@ class EditorPanel:
 
     def __init__(self, frame: Any, session: Session) -> None:
         self.session = session
+        # Views and keys belong to the editor only while its module is on screen.
+        self.onScreen = False
         # What was visible before only two segments were, by segment id.
         self._visibleBefore: dict[str, bool] = {}
         self.widget = slicer.qMRMLSegmentEditorWidget()
@@ -45,7 +47,7 @@ class EditorPanel:
         """Put the result on screen into the editor, or nothing."""
         nodes = self.session.nodes
         self.restoreVisibility()
-        if nodes is None:
+        if nodes is None or not self.onScreen:
             self.release()
             return
         self.widget.setMRMLSegmentEditorNode(self.parameters)

@@ -63,6 +63,7 @@ class Panel:
     def enter(self) -> None:
         """The module comes on screen: keys work, a result of the scene is taken up."""
         self.results.keys.install()
+        self.correct.editor.onScreen = True
         if self.session.nodes is None:
             self.session.showNewest()
         else:
@@ -73,6 +74,7 @@ class Panel:
         """Another module comes on screen: keys and views are given back. A run goes on."""
         self.results.keys.uninstall()
         self.session.pauseReview()
+        self.correct.editor.onScreen = False
         self.correct.release()
 
     def closeScene(self) -> None:

@@ -14,13 +14,14 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed (pip
 
 from liverseg_mrml.border_edits import move_segment_border  # noqa: E402
 from liverseg_mrml.case_nodes import find_case_nodes  # noqa: E402
+from liverseg_mrml.edited_parts import edited_parts  # noqa: E402
 from liverseg_mrml.from_scene import case_from_nodes, stored_case  # noqa: E402
 from liverseg_mrml.lesion_edits import split_lesion_by_plane  # noqa: E402
 from liverseg_mrml.reviewing import add_review_seconds, lesion_readouts, review_lesion  # noqa: E402
 from liverseg_mrml.scene import make_scene, read_scene  # noqa: E402
 from liverseg_mrml.scene_writer import save_scene  # noqa: E402
 from liverseg_mrml.segment_voxels import SegmentVoxels  # noqa: E402
-from liverseg_mrml.staleness import EditWatch, edited_parts, is_stale  # noqa: E402
+from liverseg_mrml.staleness import EditWatch, is_stale  # noqa: E402
 from liverseg_mrml.to_scene import add_case_to_scene, refresh  # noqa: E402
 from liverseg_mrml.versions import (  # noqa: E402
     cases_of_volume,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -126,8 +127,13 @@ def test_the_keys_are_given_back_when_the_module_is_left(host, patient):
     host.widget.exit()
     QTest.keyClick(bare(host.window), Qt.Key_N)
     assert host.widget.panel.session.lesionID is None
-    assert not bare(host.widget.panel.correct.editor.widget).observing
+    editor = bare(host.widget.panel.correct.editor.widget)
+    assert not editor.observing
+    # A run that ends while another module is on screen takes no views and keys from it.
+    host.widget.panel.session.show(patient[0])
+    assert not editor.observing
     host.widget.enter()
+    assert editor.observing
     QTest.keyClick(bare(host.window), Qt.Key_N)
     assert host.widget.panel.session.lesionID is not None
 
@@ -308,3 +314,17 @@ def test_the_batch_says_that_some_cases_failed(host, tmp_path, monkeypatch):
     assert "Some cases failed" in ui.batchLabel.text
     assert (tmp_path / "arguments").read_text().startswith(f"-m liverseg batch {tmp_path} -o {tmp_path}/out")
     assert not host.dialogs
+
+
+def test_the_panel_opens_and_checks_a_ct_before_any_package_is_installed(tmp_path):
+    lines = (ROOT / "LiverSegModule/Resources/requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = [line.split(">")[0] for line in lines if line and not line.startswith("#")]
+    # Slicer brings these two; the others are imported by other names than they are installed by.
+    brought, names = {"scipy", "pydicom"}, {"connected-components-3d": "cc3d", "pillow": "PIL"}
+    missing = ["torch", *(names.get(name, name) for name in required if name not in brought)]
+    command = [sys.executable, str(ROOT / "Testing/QtHost/fresh_slicer.py"), str(tmp_path), *missing]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    assert "DIALOGS []" in answer.stdout
+    assert "APPLY True" in answer.stdout
+    assert "HU" in answer.stdout
