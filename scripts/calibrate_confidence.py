@@ -1,9 +1,10 @@
 """Calibrate the confidence of found lesions on persons that training left out.
 
-Reads CSV tables of found lesions (``--tables``, as many as there are validation folds) with the columns
-``case, lesion, mean_score, max_score, volume_ml, is_true`` (1 or 0) and, where cases of one person have
-different names, ``person``. Writes ``confidence.json`` (the block ``confidence`` for the model's card, with
-the figures of a cross-validation by person) and, with matplotlib, ``reliability.png``.
+Reads the ``lesions.csv`` of ``liverseg evaluate`` (``--tables``, one a validation fold): its rows of kind
+``claim``, with the lesion scores that ``scripts/predict_cases.py`` keeps; a claim that touches a true lesion
+is true. Persons are told by the cases' names, or by a column ``person``. Writes ``confidence.json`` (the block
+``confidence`` for the model's card, with the figures of a cross-validation by person) and, with matplotlib,
+``reliability.png``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from liverseg import calibration
 from liverseg.errors import LiverSegError, UsageError
 from liverseg.training.persons import person_of
 
-COLUMNS = ("case", "lesion", "mean_score", "max_score", "volume_ml", "is_true")
+SCORES = ("confidence_mean", "confidence_max", "volume_ml")
+COLUMNS = ("case", "kind", "id", "matched", *SCORES)
 TRUTH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -53,23 +55,25 @@ def read_tables(paths: Sequence[Path]) -> FoundLesions:
                 if missing:
                     raise UsageError(f"{path} has no column {missing[0]!r}; it needs {', '.join(COLUMNS)}")
                 for line, row in enumerate(reader, start=2):
-                    key = (row["case"], row["lesion"])
+                    if row["kind"] != "claim":
+                        continue
+                    key = (row["case"], row["id"])
                     if key in seen:
                         raise UsageError(f"{path} line {line}: lesion {key[1]} of {key[0]} was there before")
                     seen.add(key)
                     rows.append(_features(row, path, line))
-                    truth.append(TRUTH[row["is_true"].strip().lower()])
+                    truth.append(TRUTH[row["matched"].strip().lower()])
                     persons.append(row.get("person") or person_of(row["case"]))
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from error
         except KeyError as error:
-            raise UsageError(f"{path} line {line}: is_true is {error}, not 1 or 0") from error
+            raise UsageError(f"{path} line {line}: matched is {error}, not true or false") from error
     return FoundLesions(np.array(rows).reshape(-1, 3), np.array(truth, dtype=bool), tuple(persons))
 
 
 def _features(row: dict[str, str], path: Path, line: int) -> tuple[float, float, float]:
     try:
-        mean, peak, volume = (float(row[name]) for name in ("mean_score", "max_score", "volume_ml"))
+        mean, peak, volume = (float(row[name]) for name in SCORES)
         if not (0 <= mean <= 1 and 0 <= peak <= 1 and 0 < volume < math.inf):
             raise ValueError("out of range")
     except (TypeError, ValueError) as error:

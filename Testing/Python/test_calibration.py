@@ -151,11 +151,14 @@ def test_a_damaged_card_is_refused(spoil: dict) -> None:
 def write_table(path: Path, count: int = 400, **changes: str) -> None:
     features, truth = made_up_lesions(count)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["case", "lesion", "mean_score", "max_score", "volume_ml", "is_true"])
+        writer = csv.DictWriter(
+            file, ["case", "kind", "id", "confidence_mean", "confidence_max", "volume_ml", "matched"]
+        )
         writer.writeheader()
         for n, (row, yes) in enumerate(zip(features, truth, strict=True)):
-            cells = {"case": f"case_{n % 12:02d}", "lesion": n, "mean_score": row[0], "max_score": row[1]}
-            cells |= {"volume_ml": np.exp(row[2]), "is_true": int(yes)}
+            cells = {"case": f"case_{n % 12:02d}", "kind": "claim", "id": n}
+            cells |= {"confidence_mean": row[0], "confidence_max": row[1]}
+            cells |= {"volume_ml": np.exp(row[2]), "matched": bool(yes)}
             writer.writerow(cells | changes)
 
 
@@ -189,12 +192,12 @@ def test_the_script_writes_the_block_for_the_card_and_a_plot(tmp_path: Path) -> 
 def test_the_script_refuses_bad_tables_with_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_table(tmp_path / "twice.csv", 40, lesion="1")
-    write_table(tmp_path / "high.csv", 40, mean_score="1.5")
-    write_table(tmp_path / "truth.csv", 40, is_true="perhaps")
-    write_table(tmp_path / "few.csv", 40, is_true="1")
+    write_table(tmp_path / "twice.csv", 40, id="1")
+    write_table(tmp_path / "high.csv", 40, confidence_mean="1.5")
+    write_table(tmp_path / "truth.csv", 40, matched="perhaps")
+    write_table(tmp_path / "few.csv", 40, matched="True")
     (tmp_path / "columns.csv").write_text("case,lesion\na,1\n", encoding="utf-8")
-    words = {"twice": "before", "high": "0 to 1", "truth": "is_true", "few": "too few", "columns": "column"}
+    words = {"twice": "before", "high": "0 to 1", "truth": "matched", "few": "too few", "columns": "column"}
     for name, word in {**words, "missing": "cannot read"}.items():
         with pytest.raises(SystemExit) as stopped:
             run("--tables", tmp_path / f"{name}.csv", "--out", tmp_path / "out")
