@@ -2,9 +2,9 @@
 
 Reads the ``lesions.csv`` of ``liverseg evaluate`` (``--tables``, one a validation fold): its rows of kind
 ``claim``, with the lesion scores that ``scripts/predict_cases.py`` keeps; a claim that touches a true lesion
-is true. Persons are told by the cases' names, or by a column ``person``. Writes ``confidence.json`` (the block
-``confidence`` for the model's card, with the figures of a cross-validation by person) and, with matplotlib,
-``reliability.png``.
+is true. Persons are told by the cases' names, or by a column ``person``. Writes ``confidence.json`` (the
+block ``confidence`` for the model's card, with the figures of a cross-validation by person) and, with
+matplotlib, ``reliability.png``.
 """
 
 from __future__ import annotations
