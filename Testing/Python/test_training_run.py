@@ -18,7 +18,7 @@ from liverseg.bundle import load_network, read_bundle
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.cache import Known, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
-from liverseg.training.export import export_bundle
+from liverseg.training.export import export_bundle, unseen_cases
 from liverseg.training.persons import person_of
 from liverseg.training.run import SETTINGS, further_cases, split_cases, train
 from liverseg.training.splits import make_folds, write_splits
@@ -88,6 +88,14 @@ def test_a_trained_network_is_exported_and_loaded_by_the_engine(cache, tmp_path)
         torch.testing.assert_close(tensor, averaged[f"network.{name}"], rtol=0, atol=2e-3)
     assert bundle.card["networks"]["stage2"]["held_out"] == ["ircad_02"]
     assert bundle.networks["stage2"].classes[:3] == ("background", "liver", "lesion")
+
+
+def test_a_models_unseen_cases_are_those_of_persons_whom_no_network_saw():
+    first = ["ircad_17", "lits_000", "lits_001"]
+    second = ["ircad_17_reading_a", "ircad_17_reading_b", "lits_001", "msd8_011"]
+    unseen = unseen_cases([first, second])
+    assert unseen == ["ircad_17", "ircad_17_reading_a", "ircad_17_reading_b", "lits_000", "lits_001"]
+    assert unseen_cases([first, []]) == []
 
 
 def test_a_folder_without_a_run_is_no_bundle(tmp_path):

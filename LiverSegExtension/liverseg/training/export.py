@@ -12,6 +12,7 @@ from liverseg.bundle import save_network
 from liverseg.errors import InputRefused
 from liverseg.networks import build_network
 from liverseg.training.lightning_parts import LAST
+from liverseg.training.persons import person_of
 from liverseg.training.run import SETTINGS
 from liverseg.training.tasks import TASKS, network_description
 
@@ -65,6 +66,16 @@ def trained_network(run: Path, checkpoint: Path | None = None) -> tuple[torch.nn
     return built, entry, int(state["global_step"])
 
 
+def unseen_cases(held_out: list[list[str]]) -> list[str]:
+    """The cases of persons whom no network saw: only these may judge the whole model.
+
+    Args:
+        held_out: cases that each network left out; a person's scan and label maps have names of their own.
+    """
+    common = set.intersection(*({person_of(case) for case in cases} for cases in held_out))
+    return sorted({case for cases in held_out for case in cases if person_of(case) in common})
+
+
 def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any]) -> None:
     """Write weights and card of the given runs into ``folder``; other networks of its card are kept.
 
@@ -89,6 +100,5 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
         sha256 = save_network(network, folder / file)
         parameters = sum(p.numel() for p in network.parameters())
         networks[stage] = {**entry, "file": file, "sha256": sha256, "parameters": parameters}
-    # Only a person whom no network saw may judge the whole model.
-    card["held_out"] = sorted(set.intersection(*(set(n.get("held_out", [])) for n in networks.values())))
+    card["held_out"] = unseen_cases([network.get("held_out", []) for network in networks.values()])
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
