@@ -48,7 +48,7 @@ def held_out_persons(exclude: list[str], split: Path | None, held: str | None) -
         return persons
     if held is None:
         raise UsageError("--split needs --held: name the part (fold) that judges")
-    return persons | set(read_splits(split).part(held).persons)
+    return persons | read_splits(split).unseen_persons(held)
 
 
 def readings(

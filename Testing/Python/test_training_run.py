@@ -20,8 +20,8 @@ from liverseg.training.cache import Known, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.export import export_bundle, unseen_cases
 from liverseg.training.persons import person_of
-from liverseg.training.run import SETTINGS, further_cases, split_cases, train
-from liverseg.training.splits import make_folds, write_splits
+from liverseg.training.run import SETTINGS, further_cases, judging_cases, split_cases, train
+from liverseg.training.splits import make_folds, make_shares, write_splits
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [4, 8, 8]
@@ -135,6 +135,17 @@ def test_folds_leave_out_every_case_of_a_person_and_keep_made_up_ones(tmp_path):
         assert "phantom_1000" in kept
         for pair in ({"lits_000", "lits_001"}, {"lits_006", "lits_008"}):
             assert pair <= set(kept) or pair <= set(held)
+
+
+def test_with_shares_the_test_persons_neither_teach_nor_judge_while_training(tmp_path):
+    names = [f"lits_{n:03d}" for n in range(60, 80)]
+    shares = make_shares({name: name for name in names}, names[:5], (70, 15, 15), 0, "decathlon")
+    write_splits(shares, tmp_path / "splits.json")
+    data = DataConfig(cache="", splits=str(tmp_path / "splits.json"), part="val")
+    kept, held = split_cases(names, data)
+    assert kept == list(shares.part("train").cases)
+    assert set(shares.part("test").cases) <= set(held)
+    assert judging_cases(held, data) == list(shares.part("val").cases)
 
 
 @pytest.mark.parametrize(

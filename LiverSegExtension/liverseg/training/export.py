@@ -21,17 +21,13 @@ _PREFIX = "network."
 _TRAINING_ONLY = ("deep_supervision_heads.", "skip_layers.")
 
 
-def trained_network(run: Path, checkpoint: Path | None = None) -> tuple[torch.nn.Module, dict[str, Any], int]:
-    """The averaged network of a run, its entry for a model card (without the file), and its step.
-
-    Args:
-        run: folder of the run.
-        checkpoint: one of its checkpoints; the last one for None.
+def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """The averaged network of a run's last checkpoint, and its entry for a model card (without the file).
 
     Raises:
         InputRefused: no run with a checkpoint is there.
     """
-    path = checkpoint or run / LAST
+    path = run / LAST
     try:
         settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
         # Our own checkpoint: Lightning keeps more in it than tensors.
@@ -41,10 +37,7 @@ def trained_network(run: Path, checkpoint: Path | None = None) -> tuple[torch.nn
             f"{run} holds no training run with a checkpoint; give the folder of run="
         ) from error
     task = TASKS[settings["task"]["name"]]
-    network: dict[str, Any] = {"name": "DynUNet", "filters": settings["task"]["filters"]}
-    if settings["task"]["kernels"]:
-        network["kernels"] = settings["task"]["kernels"]
-    description = network_description(task, network)
+    description = network_description(task, settings["task"]["filters"], settings["task"]["kernels"])
     weights = {
         name.removeprefix(_PREFIX): value
         for name, value in state["state_dict"].items()
@@ -63,7 +56,7 @@ def trained_network(run: Path, checkpoint: Path | None = None) -> tuple[torch.nn
         "training_steps": int(state["global_step"]),
         "held_out": settings["held_out"],
     }
-    return built, entry, int(state["global_step"])
+    return built, entry
 
 
 def unseen_cases(held_out: list[list[str]]) -> list[str]:
@@ -93,7 +86,7 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
     card.update({"format": 1, "name": name, **facts})
     networks = card.setdefault("networks", {})
     for stage, run in runs.items():
-        network, entry, _ = trained_network(run)
+        network, entry = trained_network(run)
         if entry["classes"] != list(TASKS[stage].classes):
             raise InputRefused(f"{run} trained another network than {stage}")
         file = f"{stage}.safetensors"

@@ -27,6 +27,27 @@ log = logging.getLogger(__name__)
 SETTINGS = "settings.json"
 
 
+def unseen_persons(data: DataConfig) -> set[str]:
+    """Persons that nothing is learned from, in any form.
+
+    Raises:
+        InputRefused: the splits file is damaged.
+        UsageError: it has no such part.
+    """
+    persons = {person_of(case) for case in data.exclude}
+    if data.splits:
+        persons |= read_splits(Path(data.splits)).unseen_persons(data.part)
+    return persons
+
+
+def judging_cases(held: list[str], data: DataConfig) -> list[str]:
+    """The held-out cases that may judge while training: with a splits file those of its part alone."""
+    if not data.splits:
+        return held
+    persons = set(read_splits(Path(data.splits)).part(data.part).persons)
+    return [case for case in held if person_of(case) in persons]
+
+
 def split_cases(names: list[str], data: DataConfig) -> tuple[list[str], list[str]]:
     """Cases to learn from and held-out ones; no person is in both.
 
@@ -39,9 +60,7 @@ def split_cases(names: list[str], data: DataConfig) -> tuple[list[str], list[str
     unknown = sorted({person_of(c) for c in data.exclude} - {person_of(n) for n in names})
     if unknown:
         raise UsageError(f"data.exclude: no case of {', '.join(unknown)} in {data.cache}")
-    left_out = {person_of(case) for case in data.exclude}
-    if data.splits:
-        left_out |= set(read_splits(Path(data.splits)).part(data.part).persons)
+    left_out = unseen_persons(data)
     kept = [name for name in names if person_of(name) not in left_out]
     held = [name for name in names if person_of(name) in left_out]
     if not kept:
@@ -55,9 +74,7 @@ def further_cases(data: DataConfig, held: list[str]) -> dict[str, CachedCase]:
     Raises:
         InputRefused: a folder holds no case.
     """
-    left_out = {person_of(case) for case in [*held, *data.exclude]}
-    if data.splits:
-        left_out |= set(read_splits(Path(data.splits)).part(data.part).persons)
+    left_out = unseen_persons(data) | {person_of(case) for case in held}
     return {
         f"{name} in {folder}": load_cached(Path(folder), name)
         for folder in data.further
@@ -129,20 +146,18 @@ def train(config: RunConfig) -> Path:
     log.info("%d cases to learn from, %d held out", len(kept), len(held))
     pl.seed_everything(config.seed)
     task_class = TASKS[config.task.name]
-    network: dict[str, Any] = {"name": "DynUNet", "filters": list(config.task.filters)}
-    if config.task.kernels:
-        network["kernels"] = [list(kernel) for kernel in config.task.kernels]
     module = TaskModule(
-        network_description(task_class, network),
+        network_description(task_class, config.task.filters, config.task.kernels),
         config.task.deep_supervision,
         task_class.foreground_from,
         config.optimizer,
         config.trainer.steps,
     )
-    validated = bool(config.data.validate and held)
+    judging = judging_cases(held, config.data)
+    validated = bool(config.data.validate and judging)
     further = further_cases(config.data, held)
     log.info("%d further cases", len(further))
-    data = TaskData(_task(config, kept, further), _task(config, held) if validated else None, config)
+    data = TaskData(_task(config, kept, further), _task(config, judging) if validated else None, config)
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,

@@ -71,12 +71,23 @@ class Splits:
 
     def training_cases(self, held: str) -> tuple[str, ...]:
         """What is trained on when ``held`` judges: the other folds, or the part ``train``."""
+        unseen = self.unseen_persons(held)
+        return tuple(
+            sorted(case for part in self.parts if not unseen & set(part.persons) for case in part.cases)
+        )
+
+    def unseen_persons(self, held: str) -> set[str]:
+        """Persons not trained on when ``held`` judges: its own; with shares all but those of ``train``.
+
+        Raises:
+            UsageError: there is no such part, or it is ``train``.
+        """
         out = self.part(held)
         if self.kind == SHARES:
             if held == SHARE_NAMES[0]:
                 raise UsageError("the part 'train' is trained on; hold out 'val' or 'test'")
-            return self.part(SHARE_NAMES[0]).cases
-        return tuple(sorted(case for part in self.parts if part is not out for case in part.cases))
+            return {p for part in self.parts if part.name != SHARE_NAMES[0] for p in part.persons}
+        return set(out.persons)
 
 
 def has_lesions(scan: LabeledScan) -> bool:

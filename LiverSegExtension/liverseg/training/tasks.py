@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -235,6 +235,11 @@ class CouinaudTask(Task):
 TASKS: dict[str, type[Task]] = {"stage1": LiverTask, "stage2": LesionTask, "couinaud": CouinaudTask}
 
 
-def network_description(task: type[Task], network: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``networks.build_network`` needs: the configured network with the task's channels and classes."""
-    return {**network, "in_channels": task.in_channels, "out_channels": len(task.classes)}
+def network_description(
+    task: type[Task], filters: Sequence[int], kernels: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """What ``networks.build_network`` needs: the configured levels with the task's channels and classes."""
+    description = {"name": "DynUNet", "filters": list(filters)}
+    if kernels:
+        description["kernels"] = [list(kernel) for kernel in kernels]
+    return {**description, "in_channels": task.in_channels, "out_channels": len(task.classes)}
