@@ -21,8 +21,8 @@ import torch
 
 from liverseg.bundle import find_bundle
 from liverseg.device import choose_device
-from liverseg.errors import InputRefused, LiverSegError
-from liverseg.evaluation.end_to_end import predict_case, refuse_seen, write_predicted
+from liverseg.errors import LiverSegError
+from liverseg.evaluation.end_to_end import case_folders, predict_case, write_predicted
 from liverseg.pipeline import SegmentOptions
 from liverseg.writers.atomic import written_whole
 
@@ -32,12 +32,7 @@ log = logging.getLogger("predict_cases")
 def predict(arguments: argparse.Namespace) -> None:
     """Predict case after case; one that is there already is kept unless ``--overwrite`` is given."""
     bundle = find_bundle(arguments.model)
-    if not arguments.seen_too:
-        refuse_seen(arguments.cases, bundle)
-    folders = [arguments.data / "ct" / case for case in arguments.cases]
-    missing = [folder for folder in folders if not folder.is_dir()]
-    if missing:
-        raise InputRefused(f"there is no case folder {missing[0]}; look into {arguments.data / 'ct'}")
+    folders = case_folders(arguments.data, arguments.cases, bundle, arguments.seen_too)
     options = SegmentOptions(
         choose_device(arguments.device), arguments.quality, arguments.model, force=arguments.force
     )

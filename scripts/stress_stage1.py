@@ -24,7 +24,7 @@ from liverseg.bundle import Bundle, find_bundle
 from liverseg.device import choose_device
 from liverseg.errors import InputRefused, LiverSegError
 from liverseg.evaluation.case_files import read_case
-from liverseg.evaluation.end_to_end import COARSE, WHOLE, refuse_seen
+from liverseg.evaluation.end_to_end import COARSE, WHOLE, case_folders
 from liverseg.evaluation.overlap import dice
 from liverseg.evaluation.stress import LabeledCt, Stress, all_stresses
 from liverseg.geometry import CanonicalOrder
@@ -108,10 +108,8 @@ def _name(stress: Stress) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     bundle = find_bundle(arguments.model)
-    if not arguments.seen_too:
-        refuse_seen(arguments.cases, bundle)
+    folders = case_folders(arguments.data, arguments.cases, bundle, arguments.seen_too)
     stresses = [s for s in all_stresses() if arguments.only is None or s.family in ("none", *arguments.only)]
-    folders = [arguments.data / "ct" / case for case in arguments.cases]
     table = stress_cases(folders, stresses, bundle, choose_device(arguments.device))
     points = breaking_points(stresses, table, arguments.broken)
     text = markdown(stresses, table, points, arguments.broken)

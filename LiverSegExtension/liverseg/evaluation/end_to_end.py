@@ -79,6 +79,25 @@ def refuse_seen(cases: list[str], bundle: Bundle) -> None:
         )
 
 
+def case_folders(data: Path, cases: list[str], bundle: Bundle, seen_too: bool = False) -> list[Path]:
+    """The folders ``data/ct/<case>`` of cases that may be scored.
+
+    Args:
+        seen_too: also cases of persons that the model saw in training, for a mere trial.
+
+    Raises:
+        UsageError: see :func:`refuse_seen`.
+        InputRefused: a case has no folder.
+    """
+    if not seen_too:
+        refuse_seen(cases, bundle)
+    folders = [data / "ct" / case for case in cases]
+    missing = [folder for folder in folders if not folder.is_dir()]
+    if missing:
+        raise InputRefused(f"there is no case folder {missing[0]}; look into {data / 'ct'}")
+    return folders
+
+
 def predict_case(folder: Path, options: SegmentOptions, true_liver: bool = False) -> Predicted:
     """Read out a labeled case, whichever kind it is.
 
