@@ -93,9 +93,17 @@ def test_a_trained_network_is_exported_and_loaded_by_the_engine(cache, tmp_path)
 def test_a_models_unseen_cases_are_those_of_persons_whom_no_network_saw():
     first = ["ircad_17", "lits_000", "lits_001"]
     second = ["ircad_17_reading_a", "ircad_17_reading_b", "lits_001", "msd8_011"]
-    unseen = unseen_cases([first, second])
+    unseen = unseen_cases([{"held_out": first}, {"held_out": second}])
     assert unseen == ["ircad_17", "ircad_17_reading_a", "ircad_17_reading_b", "lits_000", "lits_001"]
-    assert unseen_cases([first, []]) == []
+    assert unseen_cases([{"held_out": first}, {"held_out": []}]) == []
+
+
+def test_a_person_whom_a_network_never_met_is_unseen_by_it():
+    scans = {"held_out": ["lits_023", "lits_048"], "learned_from": ["lits_016"]}
+    maps = {"held_out": ["ircad_02_reading_a"], "learned_from": ["lits_048", "msd8_011"]}
+    assert unseen_cases([scans, maps]) == ["ircad_02_reading_a", "lits_023"]
+    silent = {"held_out": ["lits_048", "lits_023"]}
+    assert unseen_cases([scans, maps, silent]) == ["lits_023"]
 
 
 def test_a_folder_without_a_run_is_no_bundle(tmp_path):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -77,6 +77,13 @@ class CachedCase:
     image: torch.Tensor | None
     known: Known
     counted: torch.Tensor | None = None
+
+    def on(self, device: torch.device) -> CachedCase:
+        """The case with its tensors on a device; on the CPU they stay memory-mapped."""
+        if device.type == self.label.device.type:
+            return self
+        image, counted = (None if t is None else t.to(device) for t in (self.image, self.counted))
+        return replace(self, label=self.label.to(device), image=image, counted=counted)
 
 
 def _canonical(path: Path) -> tuple[np.ndarray, Geometry]:

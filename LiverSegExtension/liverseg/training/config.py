@@ -22,6 +22,8 @@ class DataConfig:
         further_share: how often one of these is drawn.
         validate: held-out cases scored by their loss while training; 0 for none.
         workers: processes that draw samples.
+        on_gpu: keep the cases in the GPU's memory and make the samples there, without workers: many times
+            faster than a few CPU cores can feed a GPU.
     """
 
     cache: str = "???"
@@ -32,6 +34,7 @@ class DataConfig:
     further_share: float = 0.2
     validate: int = 0
     workers: int = 1
+    on_gpu: bool = False
 
 
 @dataclass
@@ -86,7 +89,9 @@ class TrainerConfig:
 
     Attributes:
         steps: optimizer steps in all.
-        stop_after: end this call after so many of them; a later call goes on. 0 for all.
+        minutes: of training in all; the learning rate falls with them as it does with the steps, whichever
+            end is nearer. 0 for no such end.
+        stop_after: end this call after so many of the steps; a later call goes on. 0 for all.
         batch: samples a forward pass. On a CPU one, which keeps the fast layout.
         accumulate: forward passes a step.
         steps_an_epoch: a checkpoint, a line of the log and a validation come after so many steps.
@@ -100,6 +105,7 @@ class TrainerConfig:
     """
 
     steps: int = 1000
+    minutes: float = 0.0
     stop_after: int = 0
     batch: int = 1
     accumulate: int = 2
@@ -159,5 +165,9 @@ def check_config(config: RunConfig) -> None:
     for name in ("steps", "batch", "accumulate", "steps_an_epoch"):
         if getattr(config.trainer, name) < 1:
             raise UsageError(f"trainer.{name} must be at least 1")
+    if config.trainer.minutes < 0:
+        raise UsageError("trainer.minutes must be 0 (no such end) or more")
+    if data.on_gpu and config.trainer.accelerator == "cpu":
+        raise UsageError("data.on_gpu needs a GPU: set trainer.accelerator=gpu, or data.on_gpu=false")
     if not Path(data.cache).is_dir():
         raise UsageError(f"data.cache: no folder {data.cache}; run scripts/prepare_data.py first")

@@ -55,18 +55,38 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         "classes": list(task.classes),
         "training_steps": int(state["global_step"]),
         "held_out": settings["held_out"],
+        "learned_from": _shown(settings),
     }
     return built, entry
 
 
-def unseen_cases(held_out: list[list[str]]) -> list[str]:
+def _shown(settings: dict[str, Any]) -> list[str]:
+    """Cases that a run learned from, made-up patients left out; further ones go by their person."""
+    further = {person_of(name) for name in settings.get("further_cases", [])}
+    labeled = {name for name in settings["learned_from"] if not name.startswith("phantom_")}
+    known = {person_of(name) for name in labeled}
+    return sorted(labeled | (further - known))
+
+
+def unseen_cases(networks: list[dict[str, Any]]) -> list[str]:
     """The cases of persons whom no network saw: only these may judge the whole model.
 
+    A person is unseen by a network that held one of the person's cases out, or that says whom it learned
+    from and does not name the person.
+
     Args:
-        held_out: cases that each network left out; a person's scan and label maps have names of their own.
+        networks: entries of a card with ``held_out`` and perhaps ``learned_from``, lists of cases; a person's
+            scan and label maps have names of their own.
     """
-    common = set.intersection(*({person_of(case) for case in cases} for cases in held_out))
-    return sorted({case for cases in held_out for case in cases if person_of(case) in common})
+    held = {case for network in networks for case in network.get("held_out", [])}
+    unseen = {person_of(case) for case in held}
+    for network in networks:
+        left_out = {person_of(case) for case in network.get("held_out", [])}
+        if "learned_from" in network:
+            unseen -= {person_of(case) for case in network["learned_from"]} - left_out
+        else:
+            unseen &= left_out
+    return sorted(case for case in held if person_of(case) in unseen)
 
 
 def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any]) -> None:
@@ -93,5 +113,5 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
         sha256 = save_network(network, folder / file)
         parameters = sum(p.numel() for p in network.parameters())
         networks[stage] = {**entry, "file": file, "sha256": sha256, "parameters": parameters}
-    card["held_out"] = unseen_cases([network.get("held_out", []) for network in networks.values()])
+    card["held_out"] = unseen_cases(list(networks.values()))
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

@@ -64,7 +64,8 @@ class TaskData(pl.LightningDataModule):
         self.training, self.validation, self.config = training, validation, config
 
     def _loader(self, samples: Samples, numbers: Numbers) -> DataLoader[Sample]:
-        workers = self.config.data.workers
+        # Samples made on a GPU are made where it is used.
+        workers = 0 if self.config.data.on_gpu else self.config.data.workers
         return DataLoader(
             samples,
             batch_size=self.config.trainer.batch,
@@ -111,6 +112,7 @@ class TaskModule(pl.LightningModule):
         self.foreground_from = foreground_from
         self.settings = optimizer
         self.steps = steps
+        self.time_share = 0.0
         self.loss = LOSSES[optimizer.loss]
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -153,11 +155,15 @@ class TaskModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         settings = self.settings
         optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=self.device.type == "cuda",
         )
 
         def factor(step: int) -> float:
-            return min((step + 1) / settings.warm_up, max(0.0, 1 - step / self.steps) ** 0.9)
+            done = max(step / self.steps, self.time_share)
+            return min((step + 1) / settings.warm_up, max(0.0, 1 - done) ** 0.9)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -175,11 +181,44 @@ class Average(WeightAveraging):
     """The exponential moving average of the weights; it starts fast and soon forgets the first ones."""
 
     def __init__(self, decay: float) -> None:
-        def average(averaged: torch.Tensor, current: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+        def average(averaged: Any, current: Any, count: torch.Tensor | int) -> None:
             now = min(decay, (1 + int(count)) / (10 + int(count)))
-            return torch.lerp(averaged, current.to(averaged.dtype), 1 - now)
+            torch._foreach_lerp_(averaged, current, 1 - now)
 
-        super().__init__(avg_fn=average)
+        super().__init__(multi_avg_fn=average)
+
+
+class TimeBudget(pl.Callback):
+    """Ends a run after so many minutes of training in all its calls, and lets the learning rate fall so."""
+
+    def __init__(self, minutes: float) -> None:
+        self.minutes = minutes
+        self.used_s = 0.0
+        self._last = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last = time.monotonic()
+        self._tell(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        self.used_s += now - self._last
+        self._last = now
+        self._tell(trainer, pl_module)
+
+    def _tell(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, TaskModule)
+        module.time_share = min(1.0, self.used_s / (60 * self.minutes))
+        if module.time_share >= 1 and trainer.global_step > 0:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"used_s": self.used_s}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.used_s = float(state_dict["used_s"])
 
 
 class EpochLog(pl.Callback):

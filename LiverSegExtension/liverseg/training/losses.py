@@ -49,6 +49,11 @@ def _dice(score: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return 1 - (2 * overlap + SMOOTH) / (size + SMOOTH)
 
 
+def _mean(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    # A product and not a selection: a GPU need not be waited for.
+    return (values * counted).sum() / counted.sum().clamp(min=1)
+
+
 def _scores(
     logits: torch.Tensor, target: torch.Tensor, counted: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,7 +75,7 @@ def dice_ce(
         foreground_from: the first class in the Dice term (1 leaves the background out).
     """
     logits = logits.float()
-    entropy = F.cross_entropy(logits, target, reduction="none")[counted].mean()
+    entropy = _mean(F.cross_entropy(logits, target, reduction="none"), counted)
     score, truth = _scores(logits, target, counted)
     return entropy + _dice(score, truth)[:, foreground_from:].mean()
 
@@ -80,8 +85,8 @@ def dice_focal(
 ) -> torch.Tensor:
     """Focal loss (gamma 2, Lin et al. 2017) plus soft Dice; arguments as :func:`dice_ce`."""
     logits = logits.float()
-    entropy = F.cross_entropy(logits, target, reduction="none")[counted]
-    focal = ((1 - torch.exp(-entropy)) ** 2 * entropy).mean()
+    entropy = F.cross_entropy(logits, target, reduction="none")
+    focal = _mean((1 - torch.exp(-entropy)) ** 2 * entropy, counted)
     score, truth = _scores(logits, target, counted)
     return focal + _dice(score, truth)[:, foreground_from:].mean()
 
@@ -94,7 +99,7 @@ def focal_tversky(
     Arguments as :func:`dice_ce`.
     """
     logits = logits.float()
-    entropy = F.cross_entropy(logits, target, reduction="none")[counted].mean()
+    entropy = _mean(F.cross_entropy(logits, target, reduction="none"), counted)
     score, truth = _scores(logits, target, counted)
     hit = (score * truth).flatten(2).sum(-1)
     missed = ((1 - score) * truth).flatten(2).sum(-1)
@@ -130,6 +135,5 @@ def sample_loss(
         step = (slice(None, None, 2**level),) * 3
         logits, merged = merge_classes(head[(slice(None), *step)][None], target[step], groups)
         inside = counted[step]
-        if inside.any():
-            total = total + weight / sum(weights) * loss(logits, merged[None], inside[None], foreground_from)
+        total = total + weight / sum(weights) * loss(logits, merged[None], inside[None], foreground_from)
     return total

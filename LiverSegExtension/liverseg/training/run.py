@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,14 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from liverseg.errors import UsageError
 from liverseg.training.cache import CachedCase, cached_names, load_cached
 from liverseg.training.config import DataConfig, RunConfig, check_config
-from liverseg.training.lightning_parts import LAST, Average, EpochLog, TaskData, TaskModule
+from liverseg.training.lightning_parts import (
+    LAST,
+    Average,
+    EpochLog,
+    TaskData,
+    TaskModule,
+    TimeBudget,
+)
 from liverseg.training.persons import person_of
 from liverseg.training.sampling import Shares
 from liverseg.training.splits import read_splits
@@ -96,7 +104,24 @@ def _task(config: RunConfig, names: list[str], further: dict[str, CachedCase] | 
         further=tuple(further or ()),
         further_share=config.data.further_share,
         planted_share=0.0 if further is None else settings.planted,
+        device=_sample_device(config),
     )
+
+
+def _sample_device(config: RunConfig) -> torch.device:
+    """The GPU of this process where samples are made on it, or the CPU.
+
+    Raises:
+        UsageError: there is no GPU.
+    """
+    if not config.data.on_gpu:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UsageError(
+            "data.on_gpu: PyTorch finds no GPU here; set data.on_gpu=false and trainer.accelerator=cpu"
+        )
+    # Lightning tells each process of a distributed run its number so.
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def _loggers(config: RunConfig, folder: Path) -> list[Logger]:
@@ -119,6 +144,8 @@ def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callbac
         EpochLog(folder / "log.csv"),
         ModelCheckpoint(dirpath=folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False),
     ]
+    if config.trainer.minutes:
+        callbacks.append(TimeBudget(config.trainer.minutes))
     if validated:
         callbacks.append(
             ModelCheckpoint(
@@ -140,7 +167,8 @@ def train(config: RunConfig) -> Path:
     check_config(config)
     kept, held = split_cases(cached_names(Path(config.data.cache)), config.data)
     folder = Path(config.run)
-    _keep_settings(config, folder, kept, held)
+    further = further_cases(config.data, held)
+    _keep_settings(config, folder, kept, held, sorted(further))
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     log.info("%d cases to learn from, %d held out", len(kept), len(held))
@@ -155,12 +183,13 @@ def train(config: RunConfig) -> Path:
     )
     judging = judging_cases(held, config.data)
     validated = bool(config.data.validate and judging)
-    further = further_cases(config.data, held)
     log.info("%d further cases", len(further))
     data = TaskData(_task(config, kept, further), _task(config, judging) if validated else None, config)
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
+        # Patches have few sizes: the search for a GPU's fastest way with each pays.
+        benchmark=config.data.on_gpu,
         precision=cast(Any, config.trainer.precision),
         max_steps=min(config.trainer.steps, config.trainer.stop_after or config.trainer.steps),
         accumulate_grad_batches=config.trainer.accumulate,
@@ -177,9 +206,11 @@ def train(config: RunConfig) -> Path:
     return last
 
 
-def _keep_settings(config: RunConfig, folder: Path, kept: list[str], held: list[str]) -> None:
+def _keep_settings(
+    config: RunConfig, folder: Path, kept: list[str], held: list[str], further: list[str]
+) -> None:
     """Write what the run is made of, or hold it against what the folder says it was begun with."""
-    told = {**asdict(config), "learned_from": kept, "held_out": held}
+    told = {**asdict(config), "learned_from": kept, "held_out": held, "further_cases": further}
     path = folder / SETTINGS
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))

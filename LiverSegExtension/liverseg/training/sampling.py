@@ -43,7 +43,7 @@ class Places:
     @staticmethod
     def of(case: CachedCase) -> Places:
         """Those of a case with labels of :class:`~liverseg.training.cache.Code`."""
-        label = case.label.numpy()
+        label = case.label.cpu().numpy()
         rng = np.random.default_rng(0)
         liver = _some(np.argwhere(label > 0), rng)
         lesions = []

@@ -57,6 +57,7 @@ class Task:
         further: names of cases beside the labeled persons' (pseudo-labels, hard negatives).
         further_share: how often one of these is drawn.
         planted_share: how many patches of stage 2 get planted lesions.
+        device: where the cases are kept and the samples made.
     """
 
     cases: Mapping[str, CachedCase]
@@ -66,6 +67,7 @@ class Task:
     further: tuple[str, ...] = ()
     further_share: float = 0.0
     planted_share: float = 0.0
+    device: torch.device = torch.device("cpu")
 
     spacing_mm: ClassVar[float]
     window_hu: ClassVar[tuple[float, float] | None] = WINDOW
@@ -74,6 +76,7 @@ class Task:
     foreground_from: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        self.cases = {name: case.on(self.device) for name, case in self.cases.items()}
         own = [name for name in self.cases if name not in self.further]
         self._draw = CaseDraw(own, self.phantom_share, self.further, self.further_share)
 
@@ -184,10 +187,11 @@ def plant_into(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A patch (values 0..1 of the window) and its label codes with made-up lesions in it."""
     low, high = WINDOW
-    hu = image.numpy() * (high - low) + low
+    hu = image.cpu().numpy() * (high - low) + low
     spacing = (STAGE2_SPACING,) * 3
-    hu, label = plant_lesions(hu, target.numpy().astype(np.uint8), spacing, rng)
-    return torch.from_numpy((hu - low) / (high - low)).float().clamp(0, 1), torch.from_numpy(label).long()
+    hu, label = plant_lesions(hu, target.cpu().numpy().astype(np.uint8), spacing, rng)
+    planted = torch.from_numpy((hu - low) / (high - low)).float().clamp(0, 1)
+    return planted.to(image.device), torch.from_numpy(label).long().to(image.device)
 
 
 def imitate_stage1(target: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -195,10 +199,11 @@ def imitate_stage1(target: torch.Tensor, rng: np.random.Generator) -> torch.Tens
     shape = (target.shape[0], target.shape[1], target.shape[2])
     known = (target > 0).float()
     if rng.random() < 0.2:
-        known = torch.where((target == Code.LESION) & (augment.smooth_noise(rng, shape, 5) > 0), 0.0, known)
+        left_out = augment.smooth_noise(rng, shape, 5, target.device) > 0
+        known = torch.where((target == Code.LESION) & left_out, 0.0, known)
     soft = augment.box_mean(known, 7)
-    noise = augment.smooth_noise(rng, shape, 12) * float(rng.uniform(0, 0.3))
-    noise += augment.smooth_noise(rng, shape, 5) * float(rng.uniform(0, 0.2))
+    noise = augment.smooth_noise(rng, shape, 12, target.device) * float(rng.uniform(0, 0.3))
+    noise += augment.smooth_noise(rng, shape, 5, target.device) * float(rng.uniform(0, 0.2))
     return ((soft + noise + float(rng.normal(0, 0.1)) > 0.5) & (soft > 0)).float()
 
 
@@ -225,7 +230,7 @@ class CouinaudTask(Task):
         target = patch.round().long()
         liver = (target > 0).float()
         if rng.random() < 0.5:
-            noise = augment.smooth_noise(rng, tuple(liver.shape), 8) * float(rng.uniform(0, 0.25))
+            noise = augment.smooth_noise(rng, (z, y, x), 8, liver.device) * float(rng.uniform(0, 0.25))
             soft = augment.box_mean(liver, 3)
             liver = ((soft + noise > 0.5) & (soft > 0)).float()
         counted = (target > 0) & (liver > 0)

@@ -1,0 +1,117 @@
+"""A run may be given minutes instead of steps; samples are made where the cases are kept."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from liverseg.errors import UsageError
+from liverseg.training import augment
+from liverseg.training.cache import Known, cached_names, load_cached, write_cached
+from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
+from liverseg.training.run import train
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A run of one made-up liver that would take a thousand steps."""
+    label = np.zeros((20, 24, 24), dtype=np.uint8)
+    label[4:16, 4:20, 4:20] = 1
+    label[8:12, 8:12, 8:12] = 2
+    image = (np.random.default_rng(1).integers(60, 90, label.shape) + 60 * (label > 0)).astype(np.uint8)
+    write_cached(tmp_path / "cache", "lits_004", label, image, Known())
+    return RunConfig(
+        run=str(tmp_path / "run"),
+        data=DataConfig(cache=str(tmp_path / "cache"), workers=0),
+        task=TaskConfig(name="stage2", patch=[16, 16, 16], filters=[4, 8, 8], deep_supervision=1),
+        optimizer=OptimizerConfig(warm_up=1),
+        trainer=TrainerConfig(steps=1000, steps_an_epoch=500, accumulate=1, precision="32-true", threads=1),
+    )
+
+
+def plant(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """``scripts/plant_lesions.py`` in its own process."""
+    environment = {**os.environ, "PYTHONPATH": str(root / "LiverSegExtension")}
+    command = [sys.executable, str(root / "scripts" / "plant_lesions.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def learning_rate(state: dict) -> float:
+    return float(state["optimizer_states"][0]["param_groups"][0]["lr"])
+
+
+def test_a_run_ends_after_its_minutes_with_a_learning_rate_that_fell(settings, tmp_path):
+    settings.trainer.minutes = 0.03
+    train(settings)
+    state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)
+    assert 1 < state["global_step"] < 500
+    assert learning_rate(state) < 0.1 * settings.optimizer.learning_rate
+    rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
+    assert [int(row["step"]) for row in rows] == [state["global_step"]]
+
+
+def test_more_minutes_go_on_where_the_run_ended(settings, tmp_path):
+    settings.trainer.minutes = 0.02
+    train(settings)
+    before = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["global_step"]
+    settings.trainer.minutes = 0.04
+    train(settings)
+    state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)
+    assert state["global_step"] > before + 1
+    (budget,) = (value for name, value in state["callbacks"].items() if "TimeBudget" in name)
+    assert 60 * 0.04 <= budget["used_s"] < 60 * 0.04 + 2
+
+
+def test_samples_on_a_gpu_are_refused_where_there_is_none(settings):
+    settings.data.on_gpu = True
+    with pytest.raises(UsageError, match=r"set trainer\.accelerator=gpu"):
+        train(settings)
+    settings.trainer.accelerator = "gpu"
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(UsageError, match="finds no GPU"):
+        train(settings)
+
+
+@pytest.mark.parametrize("size", [3, 7])
+def test_a_gpus_box_mean_is_that_of_the_cpu(size):
+    volume = torch.from_numpy(np.random.default_rng(2).random((9, 12, 10))).float()
+    torch.testing.assert_close(augment.pooled_mean(volume, size), augment.box_mean(volume, size))
+
+
+def test_a_plain_crop_is_the_volume_itself(tmp_path):
+    volume = torch.from_numpy(np.random.default_rng(3).integers(0, 255, (20, 22, 24), dtype=np.uint8))
+    rng = np.random.default_rng(0)
+    (patch,) = augment.sample_patch([volume], ["nearest"], np.array([9.5, 11.5, 9.5]), (8, 8, 8), rng, None)
+    torch.testing.assert_close(patch, volume[6:14, 8:16, 6:14].float())
+
+
+def test_planted_copies_are_cases_of_their_person_with_more_lesion(settings, tmp_path, root):
+    label = np.zeros((40, 44, 44), dtype=np.uint8)
+    label[4:36, 4:40, 4:40] = 1
+    image = np.random.default_rng(5).integers(150, 170, label.shape).astype(np.uint8)
+    write_cached(tmp_path / "cache", "ircad_05", label, image, Known())
+    write_cached(tmp_path / "cache", "phantom_1000", label, image, Known())
+    out = tmp_path / "planted"
+    done = plant(root, "--cache", tmp_path / "cache", "--out", out, "--copies", 2, "--processes", 1)
+    assert done.returncode == 0, done.stderr
+    assert cached_names(out) == [f"{case}_planted_{n}" for case in ("ircad_05", "lits_004") for n in (0, 1)]
+    first, second = (load_cached(out, f"ircad_05_planted_{n}") for n in (0, 1))
+    assert (first.label == 2).any()
+    assert (first.label != second.label).any()
+    assert ((first.label > 0) == torch.from_numpy(label > 0)).all()
+
+
+def test_planting_tells_an_empty_cache_plainly(tmp_path, root):
+    (tmp_path / "cache").mkdir()
+    done = plant(root, "--cache", tmp_path / "cache", "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "no cached case" in done.stderr
+    assert "Traceback" not in done.stderr
