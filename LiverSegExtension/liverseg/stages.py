@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from liverseg.bright_neighbors import without_bright_neighbors
 from liverseg.bundle import Bundle, NetworkCard, load_network
 from liverseg.device import Rung, free_memory_bytes, is_out_of_memory, ladder, needed
 from liverseg.errors import ModelError, OutOfMemory
@@ -133,7 +134,10 @@ def find_liver(
         lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, 0.25, progress=progress),
     )
     mask = keep_main_parts(scores[1].numpy() > 0.5, SMALLEST_PART)
-    voxel_ml = float(np.prod([n * s / c for n, s, c in zip(hu.shape, spacing, shape, strict=True)])) / 1000
+    coarse_spacing = [n * s / c for n, s, c in zip(hu.shape, spacing, shape, strict=True)]
+    seen = inputs[0].numpy() * (window[1] - window[0]) + window[0]
+    mask = keep_main_parts(without_bright_neighbors(mask, seen, coarse_spacing), SMALLEST_PART)
+    voxel_ml = float(np.prod(coarse_spacing)) / 1000
     if mask.sum() * voxel_ml < SMALLEST_LIVER_ML:
         return None, ran
     coarse = bounding_box(mask)
