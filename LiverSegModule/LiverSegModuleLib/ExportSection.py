@@ -9,17 +9,22 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from LiverSegModuleLib.InstallLogic import ensureExportPackages
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Session import Session
 
 
 class ExportSection:
-    """A box for each output in the engine's registry, so that new writers appear by themselves."""
+    """A box for each output in the engine's registry, so that new writers appear by themselves.
 
-    def __init__(self, ui: Any, session: Session) -> None:
-        self.ui, self.session = ui, session
-        self._fill()
+    Outputs whose packages are not installed are shown, and can be ticked once these are.
+    """
+
+    def __init__(self, ui: Any, session: Session, requirements: str) -> None:
+        self.ui, self.session, self._requirements = ui, session, requirements
+        self.fill()
         ui.exportButton.clicked.connect(self.onExport)
+        ui.exportInstallButton.clicked.connect(self.onInstall)
         session.caseChanged.connect(self.refresh)
 
     def refresh(self) -> None:
@@ -57,15 +62,33 @@ class ExportSection:
                 )
             self.ui.exportLabel.text = text
 
-    def _fill(self) -> None:
-        from liverseg.writers import OUTPUTS
+    def onInstall(self, *_args: object) -> None:
+        """Install what the outputs that cannot be ticked need, after asking."""
+        with telling(_("The packages could not be installed.")):
+            ensureExportPackages(self._requirements)
+        self.fill()
 
+    def fill(self) -> None:
+        """List the outputs; those whose packages are missing cannot be ticked."""
+        from liverseg.writers import OUTPUTS, missing_modules
+
+        kept = self.chosen() if self.ui.exportList.count else None
         self.ui.exportList.clear()
         files = [output.filename for output in OUTPUTS.values()]
+        anyMissing = False
         for name, output in OUTPUTS.items():
             # Several writers may make one file in different ways.
             several = files.count(output.filename) > 1
+            missing = missing_modules(name)
             self.ui.exportList.addItem(f"{output.filename} ({name})" if several else output.filename)
             item = self.ui.exportList.item(self.ui.exportList.count - 1)
             item.setData(qt.Qt.UserRole, name)
-            item.setCheckState(qt.Qt.Unchecked if output.on_request else qt.Qt.Checked)
+            ticked = not output.on_request if kept is None else name in kept
+            item.setCheckState(qt.Qt.Checked if ticked and not missing else qt.Qt.Unchecked)
+            if missing:
+                anyMissing = True
+                item.setFlags(qt.Qt.ItemIsSelectable)
+                item.setToolTip(
+                    _("Needs packages that are not installed: {names}").format(names=", ".join(missing))
+                )
+        self.ui.exportInstallButton.visible = anyMissing

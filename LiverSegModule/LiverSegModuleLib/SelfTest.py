@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from LiverSegModuleLib.EngineCommand import EngineOptions
 from LiverSegModuleLib.EngineMessages import PlainText, Progress, RunOutcome, RunState
 from LiverSegModuleLib.EngineProcess import EngineProcess, pythonSlicerPath
 from LiverSegModuleLib.InstallLogic import missingPackages
-from LiverSegModuleLib.Parameter import Device, Quality, engineOptions
+from LiverSegModuleLib.Parameter import Device, Quality, Tile, engineOptions
 from LiverSegModuleLib.RunLogic import MODULE_FOLDER
 
 Scenario = Callable[[Any], None]
@@ -110,8 +111,9 @@ def scenario_parameters_reach_the_engine(test: Any) -> None:
     parameters = LiverSegModuleLogic().getParameterNode()
     test.assertEqual(engineOptions(parameters), EngineOptions())
     parameters.device, parameters.quality, parameters.splitSegment4 = Device.CPU, Quality.FAST, True
+    parameters.tile = Tile.HALF
     again = engineOptions(LiverSegModuleLogic().getParameterNode())
-    test.assertEqual(again, EngineOptions(device="cpu", quality="fast", split_segment_4=True))
+    test.assertEqual(again, EngineOptions(device="cpu", quality="fast", split_segment_4=True, tile="half"))
 
 
 def scenario_apply_needs_a_ct_that_passes_the_pre_flight(test: Any) -> None:
@@ -310,6 +312,83 @@ def scenario_every_writer_of_the_engine_can_be_chosen(test: Any) -> None:
         widget.ui.exportButton.click()
         written = sorted(path.name for path in Path(folder).iterdir())
     test.assertEqual(written, ["lesions.csv", "liver.nii.gz", "report.json"])
+
+
+def scenario_devices_are_found_and_pytorch_stays_in_the_engines_process(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    before = "torch" in sys.modules
+    devices = widget.panel.run.devices
+    waitUntil(test, lambda: devices.found is not None, 120)
+    test.assertIn("cpu", devices.found)
+    test.assertIn("Found:", widget.ui.devicesLabel.text)
+    test.assertEqual("torch" in sys.modules, before)
+    absent = next((each for each in (Device.CUDA, Device.MPS) if each.value not in devices.found), None)
+    if absent is not None:
+        widget._parameterNode.device = absent
+        test.assertIn("not among them", widget.ui.devicesLabel.text)
+    widget._parameterNode.device = Device.AUTO
+    test.assertNotIn("not among them", widget.ui.devicesLabel.text)
+
+
+def scenario_a_model_in_a_folder_elsewhere_is_chosen_by_name(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    box, folderEdit = widget.ui.modelComboBox, widget.ui.modelFolder
+    before, count = folderEdit.currentPath, box.count
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = coarseModel(Path(folder))
+            folderEdit.currentPath = folder
+            test.assertIn("Models found", widget.ui.modelFolderLabel.text)
+            box.currentIndex = box.findData(path)
+            test.assertEqual(engineOptions(widget._parameterNode).model, path)
+            folderEdit.currentPath = str(Path(folder) / "coarse" / "nothing")
+            test.assertIn("No model", widget.ui.modelFolderLabel.text)
+            # A scene that names a model which is not there does not fall back to another one in silence.
+            test.assertIn("not found", box.currentText)
+            box.currentIndex = 0
+            test.assertEqual(engineOptions(widget._parameterNode).model, "")
+        finally:
+            folderEdit.currentPath = before
+    test.assertEqual(box.count, count)
+
+
+def scenario_two_results_are_compared_in_a_process_of_its_own(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    from dataclasses import replace
+
+    from liverseg.measure import measure
+    from liverseg_mrml.to_scene import add_case_to_scene
+
+    earlier, case = showPatient(widget)
+    masks = replace(case.masks, lesions=case.masks.lesions * (case.masks.lesions != 2))
+    fewer = measure(case.ct, masks, method=case.method, provenance=case.provenance)
+    later = add_case_to_scene(slicer.mrmlScene, fewer, earlier.volume, "LiverSeg (2)")
+    session, ui = widget.panel.session, widget.ui
+    session.show(later)
+    test.assertEqual(ui.compareBeforeComboBox.currentData, earlier.segmentation.GetID())
+    test.assertEqual(ui.compareAfterComboBox.currentData, later.segmentation.GetID())
+    session.show(earlier)
+    ui.compareButton.click()
+    test.assertEqual(ui.compareButton.text, "Cancel")
+    waitUntil(test, lambda: not widget.panel.compare.isRunning, 300)
+    table = ui.compareTable
+    told = [[table.item(row, n).text() for n in range(3)] for row in range(table.rowCount)]
+    test.assertEqual(len(told), len(case.lesions), ui.compareLabel.text)
+    test.assertEqual([row for row in told if row[0] == "gone"], [["gone", "2", "-"]])
+    test.assertEqual([row[0] for row in told].count("matched"), len(case.lesions) - 1)
+    test.assertIn("um of diameters", ui.compareLabel.text)
+    row = next(n for n, each in enumerate(told) if each[0] == "matched")
+    table.selectRow(row)
+    test.assertIs(session.nodes.segmentation, later.segmentation)
+    test.assertEqual(str(session.lesionID), told[row][2])
+    ui.copyComparisonButton.click()
+    test.assertIn("gone", slicer.app.clipboard().text())
 
 
 def scenario_surfaces_and_volumes_are_shown_as_chosen(test: Any) -> None:
