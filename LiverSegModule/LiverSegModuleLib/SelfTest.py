@@ -154,6 +154,55 @@ def scenario_a_transform_is_named_and_can_be_hardened(test: Any) -> None:
     test.assertIn("acquisition transform", widget.ui.preflightLabel.text)
 
 
+def scenario_the_frame_of_a_sequence_becomes_a_volume_of_its_own(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    from liverseg.phantom import make_phantom
+    from liverseg_mrml.volume_node import add_volume
+
+    scene, ct = slicer.mrmlScene, make_phantom(**SMALL).ct
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "phases")
+    for n in range(2):
+        frame = add_volume(scene, ct, f"phase {n}")
+        sequence.SetDataNodeAtValue(frame, str(n))
+        scene.RemoveNode(frame)
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "phases")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    slicer.util.getModuleLogic("Sequences").UpdateProxyNodesFromSequences(browser)
+    widget._parameterNode.inputVolume = browser.GetProxyNode(sequence)
+    test.assertIn("Frame 1 of 2", widget.ui.preflightLabel.text)
+    test.assertTrue(widget.ui.applyButton.enabled)
+    widget.ui.copyFrameButton.click()
+    copy = widget._parameterNode.inputVolume
+    test.assertIsNot(copy, browser.GetProxyNode(sequence))
+    test.assertNotIn("Frame", widget.ui.preflightLabel.text)
+
+
+def scenario_two_volumes_of_one_study_keep_their_own_results(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    from liverseg_mrml.subject_hierarchy import folder_name
+
+    one, _case = showPatient(widget)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "Study")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(one.volume), study)
+    other, _case = showPatient(widget)
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(other.volume), study)
+    # A result hides older ones of its own CT alone.
+    test.assertTrue(one.segmentation.GetDisplayNode().GetVisibility())
+    session = widget.panel.session
+    widget._parameterNode.inputVolume = one.volume
+    session.showNewest()
+    test.assertIs(session.nodes.segmentation, one.segmentation)
+    session.removeShown()
+    test.assertIs(session.nodes.segmentation, other.segmentation)
+    test.assertIsNotNone(hierarchy.GetItemByDataNode(one.volume))
+    test.assertEqual(folder_name(slicer.mrmlScene, other.folder), "LiverSeg")
+
+
 def scenario_the_table_shows_the_lesions_and_a_click_goes_there(test: Any) -> None:
     widget = openPanel()
     if widget is None or packagesAreMissing():

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "LiverSegModule"
 LOGICS = {
     "VolumeRendering": "vtkSlicerVolumeRenderingLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
     "Terminologies": "vtkSlicerTerminologiesModuleLogic",
 }
 
