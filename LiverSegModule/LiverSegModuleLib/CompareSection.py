@@ -33,12 +33,11 @@ def columnTitles() -> list[str]:
     """The titles of the table's columns."""
     return [
         _("What"),
-        _("Before"),
-        _("Now"),
+        _("Lesion"),
         _("Segment"),
         _("Long mm"),
         _("Change"),
-        _("Volume ml"),
+        _("ml"),
         _("Change"),
     ]
 
@@ -126,7 +125,7 @@ class CompareSection:
     def refresh(self) -> None:
         """Bring the widgets in line with what is chosen and with the run."""
         for box, folder in self._sides:
-            folder.enabled = box.currentData == FOLDER
+            folder.visible = box.currentData == FOLDER
         self.ui.compareButton.text = _("Cancel") if self.isRunning else _("Compare")
         self.ui.copyComparisonButton.enabled = bool(self._lesions)
 
@@ -289,8 +288,7 @@ class CompareSection:
 def _cells(lesion: ComparedLesion) -> list[str]:
     return [
         statusName(lesion.status),
-        lesion.before or "-",
-        lesion.after or "-",
+        f"{lesion.before or '-'} → {lesion.after or '-'}",
         lesion.segment or "-",
         _both(lesion.long_before_mm, lesion.long_after_mm),
         _percent(lesion.long_percent),
@@ -300,7 +298,12 @@ def _cells(lesion: ComparedLesion) -> list[str]:
 
 
 def _both(before: float | None, after: float | None) -> str:
-    return " → ".join("?" if value is None else f"{value:.1f}" for value in (before, after))
+    return " → ".join(_short(value) for value in (before, after))
+
+
+def _short(value: float | None) -> str:
+    """Three digits at most where there is a point."""
+    return "?" if value is None else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"  # noqa: PLR2004
 
 
 def _percent(value: float | None) -> str:

@@ -14,6 +14,32 @@ from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Session import Session
 
 
+def outputText(name: str, filename: str) -> str:
+    """A file as people read it: its name, and what it is where the name does not say it."""
+    what = {
+        "liver": _("liver mask"),
+        "couinaud": _("segments"),
+        "lesions": _("lesion mask"),
+        "vessels": _("vessel mask"),
+        "ct_liver": _("CT inside of the liver"),
+        "segmentation": _("Slicer segmentation"),
+        "scene": _("Slicer scene"),
+        "dicom_seg": _("DICOM segmentation"),
+        "dicom_sr": _("DICOM report on seg.dcm"),
+        "dicom_map_liver": _("DICOM label map"),
+        "dicom_map_couinaud": _("DICOM label map"),
+        "dicom_map_lesions": _("DICOM label map"),
+        "dicom_map_vessels": _("DICOM label map"),
+        "dicom_sr_maps": _("DICOM report on the label maps"),
+        "preview": _("picture"),
+        "pdf": _("PDF report"),
+        "lesions_table": _("a row a lesion"),
+        "measurements": _("a row a number"),
+        "report": _("all numbers"),
+    }.get(name)
+    return f"{filename} ({what or name})"
+
+
 class ExportSection:
     """A box for each output in the engine's registry, so that new writers appear by themselves.
 
@@ -74,13 +100,10 @@ class ExportSection:
 
         kept = self.chosen() if self.ui.exportList.count else None
         self.ui.exportList.clear()
-        files = [output.filename for output in OUTPUTS.values()]
         anyMissing = False
         for name, output in OUTPUTS.items():
-            # Several writers may make one file in different ways.
-            several = files.count(output.filename) > 1
             missing = missing_modules(name)
-            self.ui.exportList.addItem(f"{output.filename} ({name})" if several else output.filename)
+            self.ui.exportList.addItem(outputText(name, output.filename))
             item = self.ui.exportList.item(self.ui.exportList.count - 1)
             item.setData(qt.Qt.UserRole, name)
             ticked = not output.on_request if kept is None else name in kept

@@ -345,7 +345,7 @@ def test_outputs_whose_packages_are_missing_are_shown_and_cannot_be_ticked(host,
     find = liverseg.writers.find_spec
     monkeypatch.setattr(liverseg.writers, "find_spec", lambda n: None if n == "highdicom" else find(n))
     export.fill()
-    rows = {items.item(n).text(): items.item(n) for n in range(items.count())}
+    rows = {items.item(n).text().split(" (")[0]: items.item(n) for n in range(items.count())}
     assert not rows["seg.dcm"].flags() & Qt.ItemIsUserCheckable
     assert "highdicom" in rows["seg.dcm"].toolTip()
     assert rows["report.json"].flags() & Qt.ItemIsUserCheckable
@@ -362,7 +362,7 @@ def test_a_comparison_of_one_result_with_itself_or_with_no_folder_is_refused(hos
     click(ui.compareButton)
     assert "the same result" in host.dialogs[0]
     ui.compareAfterComboBox.currentIndex = 1
-    assert ui.compareAfterFolder.enabled and not ui.compareBeforeFolder.enabled
+    assert ui.compareAfterFolder.visible and not ui.compareBeforeFolder.visible
     click(ui.compareButton)
     assert "choose a result folder" in host.dialogs[1]
     assert not host.widget.panel.compare.isRunning
