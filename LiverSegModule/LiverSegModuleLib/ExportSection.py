@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from slicer.i18n import tr as _
 from LiverSegModuleLib.InstallLogic import ensureExportPackages
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Session import Session
+
+# Slicer's DICOM plugin lists a volume's images in it.
+INSTANCES = "DICOM.instanceUIDs"
 
 
 def outputText(name: str, filename: str) -> str:
@@ -65,7 +70,7 @@ class ExportSection:
     def onExport(self, *_args: object) -> None:
         """Write the ticked outputs; earlier files are replaced after asking only."""
         from liverseg.errors import UsageError
-        from liverseg.writers import OUTPUTS, write_case
+        from liverseg.writers import OUTPUTS, with_warnings, write_case
 
         with telling(_("The result could not be exported.")):
             names, text = self.chosen(), str(self.ui.exportFolder.currentPath or "")
@@ -78,7 +83,7 @@ class ExportSection:
             )
             if present and not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("LiverSeg")):
                 return
-            case = self.session.currentCase()
+            case = self._withStudy(self.session.currentCase(), names)
             written = write_case(case, folder, names, overwrite=bool(present))
             text = _("{count} files written to {folder}").format(count=len(written), folder=folder)
             without = [OUTPUTS[name].filename for name in names if name not in written]
@@ -86,7 +91,26 @@ class ExportSection:
                 text += ". " + _("Nothing to write in this result for: {files}").format(
                     files=", ".join(without)
                 )
-            self.ui.exportLabel.text = text
+            told = [each for each in with_warnings(case, names).warnings if each not in case.warnings]
+            self.ui.exportLabel.text = ". ".join([text, *told])
+
+    def _withStudy(self, case: Any, names: list[str]) -> Any:
+        """The case with the files of its CT in Slicer's database, so that DICOM objects join its study."""
+        from liverseg.dicom_origin import with_dicom_files
+        from liverseg.errors import InputRefused
+
+        database = getattr(slicer, "dicomDatabase", None)
+        uids = (self.session.nodes.volume.GetAttribute(INSTANCES) or "").split()
+        if database is None or not uids or not any(name.startswith("dicom") for name in names):
+            return case
+        try:
+            return replace(
+                case, ct=with_dicom_files(case.ct, [Path(database.fileForInstance(uid)) for uid in uids])
+            )
+        except InputRefused as error:
+            # The writers say that ids are made up then.
+            logging.info("LiverSeg: %s", error)
+            return case
 
     def onInstall(self, *_args: object) -> None:
         """Install what the outputs that cannot be ticked need, after asking."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -353,6 +354,37 @@ def test_outputs_whose_packages_are_missing_are_shown_and_cannot_be_ticked(host,
     monkeypatch.undo()
     export.fill()
     assert items.count() == len(liverseg.writers.OUTPUTS)
+
+
+def test_dicom_objects_of_a_ct_from_the_dicom_database_belong_to_its_study(host, patient, tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom", reason="highdicom is not installed (pip install 'liverseg[dicom]')")
+    import slicer  # noqa: PLC0415
+
+    from liverseg.phantom_dicom import write_dicom_series  # noqa: PLC0415
+
+    nodes, case = patient
+    files = write_dicom_series(case.ct, tmp_path / "series")
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
+    by_uid = {str(header.SOPInstanceUID): str(path) for header, path in zip(headers, files, strict=True)}
+    nodes.volume.SetAttribute("DICOM.instanceUIDs", " ".join(by_uid))
+    items, ui = bare(host.widget.ui.exportList), host.widget.ui
+    for n in range(items.count()):
+        wanted = items.item(n).text().startswith("seg.dcm")
+        items.item(n).setCheckState(Qt.Checked if wanted else Qt.Unchecked)
+    slicer.dicomDatabase = SimpleNamespace(fileForInstance=lambda uid: by_uid[uid])
+    try:
+        for folder, moved_mm in (("own", 0.0), ("moved", 5.0)):
+            x, y, z = nodes.volume.GetOrigin()
+            nodes.volume.SetOrigin(x + moved_mm, y, z)
+            ui.exportFolder.currentPath = str(tmp_path / folder)
+            ui.exportButton.click()
+            study = pydicom.dcmread(tmp_path / folder / "seg.dcm", stop_before_pixels=True).StudyInstanceUID
+            assert (study == headers[0].StudyInstanceUID) == (folder == "own")
+            assert ("generated ids" in ui.exportLabel.text) == (folder == "moved")
+    finally:
+        del slicer.dicomDatabase
+    assert not host.dialogs
 
 
 def test_a_comparison_of_one_result_with_itself_or_with_no_folder_is_refused(host, patient):
