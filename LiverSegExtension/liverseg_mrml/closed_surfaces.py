@@ -50,6 +50,8 @@ def make_surfaces(node: Node) -> None:
     Surfaces lie in the node's own coordinates (mm), are closed, and their polygons run counterclockwise as
     seen from outside, also on grids that are left-handed.
     """
+    # A 3D view that hears of a segment without a surface would make all of them in Slicer's way at once.
+    modified = node.StartModify()
     segmentation = node.GetSegmentation()
     segmentation.RemoveRepresentation(closed_surface_name())
     rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule()
@@ -67,6 +69,7 @@ def make_surfaces(node: Node) -> None:
         segment.AddRepresentation(closed_surface_name(), surface)
     # Segments that have no labelmap yet; nothing where all have a surface.
     segmentation.CreateRepresentation(closed_surface_name())
+    node.EndModify(modified)
 
 
 class _Layers:

@@ -106,6 +106,20 @@ def test_a_segment_that_slicer_makes_anew_after_an_edit_is_right_too():
         assert volume == pytest.approx(filled.sum() * case.ct.geometry.voxel_volume_ml, rel=0.02)
 
 
+def test_a_view_hears_of_new_surfaces_when_all_of_them_are_there():
+    _made, nodes = shown(made_case())
+    segmentation = nodes.segmentation.GetSegmentation()
+    whole = []
+
+    def as_a_3d_view(*_args):
+        ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+        whole.append(all(segmentation.GetSegmentRepresentation(i, closed_surface_name()) for i in ids))
+
+    nodes.segmentation.AddObserver(slicer.vtkSegmentation.SegmentModified, as_a_3d_view)
+    set_surface_smoothing(nodes, 0.5)
+    assert whole and all(whole)
+
+
 def test_smoothing_is_kept_and_an_empty_segment_has_an_empty_surface():
     case = made_case()
     _made, nodes = shown(case)
