@@ -17,6 +17,7 @@ from LiverSegModuleLib.Session import Session
 
 # Slicer's DICOM plugin lists a volume's images in it.
 INSTANCES = "DICOM.instanceUIDs"
+PAPER_SETTING = "LiverSeg/Paper"
 
 
 def outputText(name: str, filename: str) -> str:
@@ -54,6 +55,11 @@ class ExportSection:
     def __init__(self, ui: Any, session: Session, requirements: str) -> None:
         self.ui, self.session, self._requirements = ui, session, requirements
         self.fill()
+        for text, paper in ((_("A4"), "a4"), (_("Letter"), "letter")):
+            ui.paperComboBox.addItem(text, paper)
+        index = ui.paperComboBox.findData(slicer.util.settingsValue(PAPER_SETTING, "a4"))
+        ui.paperComboBox.currentIndex = max(index, 0)
+        ui.paperComboBox.currentIndexChanged.connect(self.onPaper)
         ui.exportButton.clicked.connect(self.onExport)
         ui.exportInstallButton.clicked.connect(self.onInstall)
         session.caseChanged.connect(self.refresh)
@@ -66,6 +72,10 @@ class ExportSection:
         """The keys of the outputs that are ticked."""
         items = (self.ui.exportList.item(row) for row in range(self.ui.exportList.count))
         return [str(item.data(qt.Qt.UserRole)) for item in items if item.checkState() == qt.Qt.Checked]
+
+    def onPaper(self, *_args: object) -> None:
+        """Keep the paper for the next time, in Slicer's settings."""
+        qt.QSettings().setValue(PAPER_SETTING, str(self.ui.paperComboBox.currentData))
 
     def onExport(self, *_args: object) -> None:
         """Write the ticked outputs; earlier files are replaced after asking only."""
@@ -84,7 +94,8 @@ class ExportSection:
             if present and not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("LiverSeg")):
                 return
             case = self._withStudy(self.session.currentCase(), names)
-            written = write_case(case, folder, names, overwrite=bool(present))
+            settings = {"pdf": {"paper": str(self.ui.paperComboBox.currentData)}}
+            written = write_case(case, folder, names, overwrite=bool(present), settings=settings)
             text = _("{count} files written to {folder}").format(count=len(written), folder=folder)
             without = [OUTPUTS[name].filename for name in names if name not in written]
             if without:

@@ -356,6 +356,21 @@ def test_outputs_whose_packages_are_missing_are_shown_and_cannot_be_ticked(host,
     assert items.count() == len(liverseg.writers.OUTPUTS)
 
 
+def test_the_pdf_is_on_the_paper_that_was_chosen(host, patient, tmp_path):
+    pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed (pip install 'liverseg[report]')")
+    pytest.importorskip("reportlab", reason="reportlab is not installed (pip install 'liverseg[report]')")
+    ui, items = host.widget.ui, bare(host.widget.ui.exportList)
+    for n in range(items.count()):
+        wanted = items.item(n).text().startswith("report.pdf")
+        items.item(n).setCheckState(Qt.Checked if wanted else Qt.Unchecked)
+    ui.paperComboBox.currentIndex = ui.paperComboBox.findData("letter")
+    ui.exportFolder.currentPath = str(tmp_path / "out")
+    ui.exportButton.click()
+    page = pypdf.PdfReader(tmp_path / "out" / "report.pdf").pages[0]
+    assert [float(side) for side in page.mediabox[2:]] == [612, 792]
+    assert not host.dialogs
+
+
 def test_dicom_objects_of_a_ct_from_the_dicom_database_belong_to_its_study(host, patient, tmp_path):
     pydicom = pytest.importorskip("pydicom")
     pytest.importorskip("highdicom", reason="highdicom is not installed (pip install 'liverseg[dicom]')")
