@@ -22,6 +22,7 @@ from LiverSegModuleLib.ComparisonFolder import (
 from LiverSegModuleLib.EngineCommand import build_compare_arguments, child_environment
 from LiverSegModuleLib.EngineMessages import Message, PlainText, Progress, RunOutcome, RunState, Warned
 from LiverSegModuleLib.EngineProcess import EngineProcess, pythonSlicerPath
+from LiverSegModuleLib.InstallLogic import ensurePackages
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.RunFolder import RunFolder
 from LiverSegModuleLib.Session import Session
@@ -59,9 +60,11 @@ def statusName(status: str) -> str:
 class CompareSection:
     """Each side is a result of the scene or a result folder. Numbers for information, never a verdict."""
 
-    def __init__(self, ui: Any, session: Session, packages: Path, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, ui: Any, session: Session, packages: Path, requirements: str, log: Callable[[str], None]
+    ) -> None:
         self.ui, self.session = ui, session
-        self._packages, self._log = packages, log
+        self._packages, self._requirements, self._log = packages, requirements, log
         self._process: EngineProcess | None = None
         # Holds results of the scene for the engine, and the comparison unless a folder for it was chosen.
         self._run: RunFolder | None = None
@@ -148,6 +151,7 @@ class CompareSection:
         program = pythonSlicerPath()
         chosen = [self._chosen(side) for side in range(2)]
         self._refuseSame(chosen)
+        ensurePackages(self._requirements)
         text = str(self.ui.compareOutput.currentPath or "").strip()
         overwrite = bool(text) and (Path(text) / RESULT).exists()
         question = _("{folder} holds a comparison already. Replace it?").format(folder=text)
@@ -208,7 +212,7 @@ class CompareSection:
         """Show what the engine says."""
         if isinstance(message, Progress):
             self.ui.compareProgressBar.value = round(100 * message.fraction)
-            self.ui.compareLabel.text = message.message
+            self.ui.compareLabel.text = escape(message.message)
         elif isinstance(message, Warned | PlainText):
             self._log(message.message if isinstance(message, Warned) else message.text)
 
@@ -222,7 +226,7 @@ class CompareSection:
             self.ui.compareProgressBar.value = 0
             self.ui.compareLabel.text = _("Cancelled")
         else:
-            self.ui.compareLabel.text = _("Failed: {reason}").format(reason=outcome.reason)
+            self.ui.compareLabel.text = escape(_("Failed: {reason}").format(reason=outcome.reason))
             slicer.util.errorDisplay(outcome.reason, windowTitle=_("LiverSeg"))
         self._forgetRun()
         self.refresh()

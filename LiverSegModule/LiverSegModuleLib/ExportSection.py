@@ -73,6 +73,10 @@ class ExportSection:
         items = (self.ui.exportList.item(row) for row in range(self.ui.exportList.count))
         return [str(item.data(qt.Qt.UserRole)) for item in items if item.checkState() == qt.Qt.Checked]
 
+    def settings(self) -> dict[str, dict[str, object]]:
+        """Settings of single writers, by the output's key."""
+        return {"pdf": {"paper": str(self.ui.paperComboBox.currentData)}}
+
     def onPaper(self, *_args: object) -> None:
         """Keep the paper for the next time, in Slicer's settings."""
         qt.QSettings().setValue(PAPER_SETTING, str(self.ui.paperComboBox.currentData))
@@ -94,8 +98,7 @@ class ExportSection:
             if present and not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("LiverSeg")):
                 return
             case = self._withStudy(self.session.currentCase(), names)
-            settings = {"pdf": {"paper": str(self.ui.paperComboBox.currentData)}}
-            written = write_case(case, folder, names, overwrite=bool(present), settings=settings)
+            written = write_case(case, folder, names, overwrite=bool(present), settings=self.settings())
             text = _("{count} files written to {folder}").format(count=len(written), folder=folder)
             without = [OUTPUTS[name].filename for name in names if name not in written]
             if without:

@@ -44,7 +44,7 @@ class Panel:
         self.views = ViewSection(ui, self.session)
         exporting = Path(requirements).with_name("requirements-export.txt")
         self.export = ExportSection(ui, self.session, str(exporting))
-        self.compare = CompareSection(ui, self.session, enginePackages(), log)
+        self.compare = CompareSection(ui, self.session, enginePackages(), str(requirements), log)
         self.batch = BatchSection(ui, self.session, enginePackages(), str(requirements), log)
         self.input.changed.connect(self.run.refresh)
         self.batch.refresh()

@@ -356,19 +356,15 @@ def test_outputs_whose_packages_are_missing_are_shown_and_cannot_be_ticked(host,
     assert items.count() == len(liverseg.writers.OUTPUTS)
 
 
-def test_the_pdf_is_on_the_paper_that_was_chosen(host, patient, tmp_path):
-    pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed (pip install 'liverseg[report]')")
-    pytest.importorskip("reportlab", reason="reportlab is not installed (pip install 'liverseg[report]')")
-    ui, items = host.widget.ui, bare(host.widget.ui.exportList)
-    for n in range(items.count()):
-        wanted = items.item(n).text().startswith("report.pdf")
-        items.item(n).setCheckState(Qt.Checked if wanted else Qt.Unchecked)
+def test_the_paper_of_the_pdf_is_chosen_and_kept_for_the_next_time(host):
+    import slicer  # noqa: PLC0415
+
+    ui, export = host.widget.ui, host.widget.panel.export
+    assert export.settings() == {"pdf": {"paper": "a4"}}
     ui.paperComboBox.currentIndex = ui.paperComboBox.findData("letter")
-    ui.exportFolder.currentPath = str(tmp_path / "out")
-    ui.exportButton.click()
-    page = pypdf.PdfReader(tmp_path / "out" / "report.pdf").pages[0]
-    assert [float(side) for side in page.mediabox[2:]] == [612, 792]
-    assert not host.dialogs
+    assert export.settings() == {"pdf": {"paper": "letter"}}
+    assert slicer.util.settingsValue("LiverSeg/Paper", "") == "letter"
+    ui.paperComboBox.currentIndex = 0
 
 
 def test_dicom_objects_of_a_ct_from_the_dicom_database_belong_to_its_study(host, patient, tmp_path):
