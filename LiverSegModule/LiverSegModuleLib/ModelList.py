@@ -21,7 +21,7 @@ class ModelList:
     def __init__(self, ui: Any, session: Session) -> None:
         self.ui, self.session = ui, session
         self._filling = False
-        ui.modelFolder.currentPath = slicer.util.settingsValue(FOLDER_SETTING, "")
+        ui.modelFolder.currentPath = slicer.util.settingsValue(FOLDER_SETTING, "") or ""
         self.fill()
         ui.modelComboBox.currentIndexChanged.connect(self.onChosen)
         ui.modelFolder.currentPathChanged.connect(self.onFolder)
