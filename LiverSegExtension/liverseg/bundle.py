@@ -104,8 +104,14 @@ def read_bundle(folder: Path) -> Bundle:
 
 def installed_bundles() -> list[Bundle]:
     """All bundles under ``Resources/Models`` whose card can be read, by name; others are logged."""
+    return bundles_in(resources_folder() / "Models")
+
+
+def bundles_in(folder: Path) -> list[Bundle]:
+    """The bundle that a folder is, or the bundles in its folders; cards that cannot be read are logged."""
+    own = folder / "card.json"
     bundles = []
-    for card in sorted((resources_folder() / "Models").glob("*/card.json")):
+    for card in [own] if own.is_file() else sorted(folder.glob("*/card.json")):
         try:
             bundles.append(read_bundle(card.parent))
         except ModelError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,17 +39,60 @@ class Rung:
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
 
 
+@dataclass(frozen=True)
+class FoundDevice:
+    """What the networks can run on here.
+
+    Attributes:
+        device: "cuda", "mps" or "cpu".
+        name: of the GPU, or how many cores the CPU has.
+        free_bytes: memory that can be had now; None where the system does not tell.
+        total_bytes: all of it; None where the system does not tell.
+    """
+
+    device: str
+    name: str
+    free_bytes: int | None = None
+    total_bytes: int | None = None
+
+    def describe(self) -> str:
+        """One line for people."""
+        memory = "" if self.free_bytes is None else f", {self.free_bytes / 1e9:.1f} GB free"
+        return f"{self.device}: {self.name}{memory}"
+
+
+def found_devices() -> tuple[FoundDevice, ...]:
+    """The devices present, the one that "auto" takes first."""
+    return tuple(_found(name) for name, there in _present().items() if there)
+
+
+def _found(device: str) -> FoundDevice:
+    if device == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        return FoundDevice(device, torch.cuda.get_device_name(), int(free), int(total))
+    if device == "mps":
+        return FoundDevice(device, "Apple GPU")
+    cores = os.cpu_count() or 1
+    name = "1 core" if cores == 1 else f"{cores} cores"
+    return FoundDevice(device, name, free_memory_bytes(device), _memory_line("MemTotal:"))
+
+
+def _present() -> dict[str, bool]:
+    """Which devices are there, the best one first."""
+    return {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+
+
 def choose_device(wanted: str) -> str:
     """ "auto" becomes the best device present; others are checked.
 
     Raises:
         UsageError: the device is not there.
     """
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    present = _present()
     if wanted == "auto":
         return next(name for name, there in present.items() if there)
     if not present.get(wanted, False):
@@ -62,8 +106,16 @@ def _cpu_precision() -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
 
 
-def ladder(device: str) -> Iterator[Rung]:
-    """What to try in turn: full tile, half tile, half precision, then the CPU."""
+# What may be said of windows: as large as memory lets them be, or half of the side from the start.
+TILES = {"auto": 1.0, "half": 0.5}
+
+
+def ladder(device: str, largest_tile: float = 1.0) -> Iterator[Rung]:
+    """What to try in turn: full tile, half tile, half precision, then the CPU; no tile above the largest."""
+    yield from (rung for rung in _rungs(device) if rung.tile <= largest_tile)
+
+
+def _rungs(device: str) -> Iterator[Rung]:
     if device == "cuda":
         half = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         # Half precision is the fast way on any GPU with the instruction, so it is the first rung too.
@@ -82,12 +134,17 @@ def free_memory_bytes(device: str) -> int | None:
     """Memory that can still be had on the device, or None where the system does not tell."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
+    # MemAvailable counts the file cache, which is given back when asked for; MemFree does not.
+    return _memory_line("MemAvailable:")
+
+
+def _memory_line(name: str) -> int | None:
+    """Bytes that a line of Linux's table of memory tells; None on other systems."""
     try:
-        # MemAvailable counts the file cache, which is given back when asked for; MemFree does not.
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), None)
 
 
 def needed(rung: Rung) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,19 +156,45 @@ def read_series(folder: Path, series_uid: str | None = None) -> Volume:
     volume = Volume(
         array,
         _geometry(stack),
-        Source(
-            kind="dicom",
-            name=name,
-            study_uid=chosen.study_uid or None,
-            series_uid=chosen.uid,
-            modality=chosen.modality or None,
-            instance_uids=tuple(dict.fromkeys(s.uid for s in stack.slices)),
-            files=tuple((s.path, s.frame) for s in stack.slices),
-        ),
+        _source(stack),
         (*notes, *_missing(chosen), *mended),
         uneven_positions(stack.positions),
     )
     return with_hash(volume)
+
+
+def series_of_files(files: Sequence[Path]) -> tuple[Source, Geometry]:
+    """Where a series comes from and its grid, by the headers of its files; no pixels are read.
+
+    Raises:
+        InputRefused: a file is missing or no image, or they are not one stack of one series.
+    """
+    images = []
+    for path in files:
+        if not path.is_file():
+            raise InputRefused("A DICOM file of the series is not in its place any more.")
+        header = _header(path)
+        if header is None or not _is_image(header):
+            raise InputRefused("A file of the series is no DICOM image.")
+        images.append((path, header))
+    if len({str(header.SeriesInstanceUID) for _, header in images}) != 1:
+        raise InputRefused("The files are not those of one DICOM series.")
+    stack = _stack(images)
+    if stack.info.problems:
+        raise InputRefused(f"The series is not one stack of slices: {'; '.join(stack.info.problems)}.")
+    return _source(stack), _geometry(stack)
+
+
+def _source(stack: _Stack) -> Source:
+    return Source(
+        kind="dicom",
+        name=stack.info.description or "DICOM series",
+        study_uid=stack.info.study_uid or None,
+        series_uid=stack.info.uid,
+        modality=stack.info.modality or None,
+        instance_uids=tuple(dict.fromkeys(s.uid for s in stack.slices)),
+        files=tuple((s.path, s.frame) for s in stack.slices),
+    )
 
 
 def _missing(info: SeriesInfo) -> tuple[str, ...]:

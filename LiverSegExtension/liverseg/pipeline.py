@@ -17,7 +17,7 @@ from liverseg.bundle import Bundle, find_bundle
 from liverseg.case import Case, CouinaudMethod, Masks, Point, Provenance
 from liverseg.checks import check_volume
 from liverseg.couinaud import DEFAULT_METHOD, split_liver
-from liverseg.device import Rung, choose_device, is_out_of_memory
+from liverseg.device import TILES, Rung, choose_device, is_out_of_memory
 from liverseg.errors import OutOfMemory, UsageError
 from liverseg.geometry import CanonicalOrder
 from liverseg.measure import label_lesions, measure
@@ -41,6 +41,7 @@ class SegmentOptions:
         couinaud_method: one of ``liverseg.couinaud.METHODS``.
         landmarks: RAS mm by name, for the planes of the method ``landmarks``.
         force: go on where the gray values are no plausible HU.
+        tile: "auto" (windows as large as memory lets them be) or "half" (less memory, more time).
     """
 
     device: str = "auto"
@@ -50,6 +51,7 @@ class SegmentOptions:
     couinaud_method: str = DEFAULT_METHOD
     landmarks: Mapping[str, Point] = field(default_factory=dict)
     force: bool = False
+    tile: str = "auto"
 
 
 @dataclass
@@ -125,6 +127,8 @@ def segment_with_score(
 def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[Case, np.ndarray]:
     if options.quality not in stages.OVERLAP:
         raise UsageError(f"the quality {options.quality!r} is not known; use fast or full")
+    if options.tile not in TILES:
+        raise UsageError(f"the tile {options.tile!r} is not known; use one of {', '.join(TILES)}")
     watch = Stopwatch()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with watch.stage("check"):
@@ -176,6 +180,7 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
             seconds=watch.seconds,
             parameters={
                 "quality": options.quality,
+                "tile": options.tile,
                 "split_segment_4": options.split_segment_4,
                 "couinaud_method": options.couinaud_method,
                 "confidence": "raw" if calibrated is None else "calibrated",
@@ -207,12 +212,16 @@ def _networks(
     liver, lesions = np.zeros(hu.shape, dtype=bool), np.zeros(hu.shape, dtype=bool)
     score = np.zeros(hu.shape, dtype=np.float32)
     with watch.stage("stage1"):
-        rough, ran1 = stages.find_liver(hu, spacing, bundle, device, part_of(progress, 0.02, 0.25, "liver"))
+        rough, ran1 = stages.find_liver(
+            hu, spacing, bundle, device, part_of(progress, 0.02, 0.25, "liver"), TILES[options.tile]
+        )
     if rough is None:
         return NetworkMasks(liver, lesions, score, None, (ran1.rung,), ran1.warnings)
     with watch.stage("stage2"):
         listener = part_of(progress, 0.25, 0.78, "lesions")
-        fine, ran2 = stages.find_lesions(hu, spacing, rough, bundle, device, options.quality, listener)
+        fine, ran2 = stages.find_lesions(
+            hu, spacing, rough, bundle, device, options.quality, listener, TILES[options.tile]
+        )
     if fine is None:
         return NetworkMasks(liver, lesions, score, None, (ran1.rung,), ran1.warnings)
     liver[rough.box], lesions[rough.box], score[rough.box] = fine.liver, fine.lesions, fine.lesion_score

@@ -70,14 +70,14 @@ class Ran:
     warnings: tuple[str, ...]
 
 
-def on_ladder(device: str, work: Callable[[Rung], T]) -> tuple[T, Ran]:
-    """Do ``work`` on the first rung of the memory ladder that holds.
+def on_ladder(device: str, work: Callable[[Rung], T], largest_tile: float = 1.0) -> tuple[T, Ran]:
+    """Do ``work`` on the first rung of the memory ladder that holds, with no tile above the largest.
 
     Raises:
         OutOfMemory: none does.
     """
     warnings: list[str] = []
-    rungs = list(ladder(device))
+    rungs = list(ladder(device, largest_tile))
     for rung in rungs:
         free = free_memory_bytes(rung.device)
         if free is not None and free < needed(rung) and rung != rungs[-1]:
@@ -113,12 +113,14 @@ def find_liver(
     bundle: Bundle,
     device: str,
     progress: Progress = silent,
+    largest_tile: float = 1.0,
 ) -> tuple[RoughLiver | None, Ran]:
     """Stage 1 over the whole volume.
 
     Args:
         hu: (z, y, x) canonical CT.
         spacing: voxel size in mm (z, y, x).
+        largest_tile: factor on the card's patch (1 or 0.5).
 
     Returns:
         None for the liver when there is none.
@@ -132,6 +134,7 @@ def find_liver(
     scores, ran = on_ladder(
         device,
         lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, 0.25, progress=progress),
+        largest_tile,
     )
     mask = keep_main_parts(scores[1].numpy() > 0.5, SMALLEST_PART)
     coarse_spacing = [n * s / c for n, s, c in zip(hu.shape, spacing, shape, strict=True)]
@@ -188,6 +191,7 @@ def find_lesions(
     device: str,
     quality: str = "full",
     progress: Progress = silent,
+    largest_tile: float = 1.0,
 ) -> tuple[FineMasks | None, Ran]:
     """Stage 2 over the crop: the liver's fine border and its lesions; None when too little is left.
 
@@ -195,6 +199,7 @@ def find_lesions(
         hu: (z, y, x) canonical CT, whole.
         spacing: voxel size in mm (z, y, x).
         quality: "fast" or "full": how far windows overlap.
+        largest_tile: factor on the card's patch (1 or 0.5).
     """
     network = load_network(bundle, "stage2")
     card = bundle.networks["stage2"]
@@ -210,6 +215,7 @@ def find_lesions(
         lambda rung: sliding_scores(
             network, torch.stack([image, known]), card.patch, levels, rung, OVERLAP[quality], near, progress
         ),
+        largest_tile,
     )
     scores[1:] *= near
     tuned = bundle.card.get("postprocessing", {})

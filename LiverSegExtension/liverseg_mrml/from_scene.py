@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
-from liverseg.case import Case
+from liverseg.case import Case, InvariantError
 from liverseg.errors import InputRefused
 from liverseg.fingerprints import EarlierReadout
 from liverseg.masks_reading import onto_grid
@@ -14,6 +15,7 @@ from liverseg_mrml.case_nodes import READOUT, CaseNodes
 from liverseg_mrml.edited_parts import stored_fingerprints
 from liverseg_mrml.readout_json import stored_readout
 from liverseg_mrml.segments_reading import number_lesions, read_segments
+from liverseg_mrml.staleness import is_stale
 from liverseg_mrml.volume_node import volume_of
 
 
@@ -59,6 +61,19 @@ def case_from_nodes(nodes: CaseNodes) -> Case:
         warnings=(*stored.warnings, *read.warnings),
         earlier=EarlierReadout(stored_fingerprints(nodes.segmentation), stored.lesions),
     )
+
+
+def current_case(nodes: CaseNodes) -> Case:
+    """The case as it is drawn now: as stored when nothing was edited, else measured; the scene stays.
+
+    Raises:
+        InputRefused: as :func:`case_from_nodes`.
+    """
+    if not is_stale(nodes):
+        # Edited while nobody watched, or moved by a transform: measured, too.
+        with suppress(InvariantError, InputRefused):
+            return stored_case(nodes)
+    return case_from_nodes(nodes)
 
 
 def stored_case(nodes: CaseNodes) -> Case:

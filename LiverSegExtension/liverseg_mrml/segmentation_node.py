@@ -24,6 +24,13 @@ from liverseg.segment_tags import (
     Segment,
     segments_of,
 )
+from liverseg_mrml.closed_surfaces import (
+    SMOOTHING,
+    binary_labelmap_name,
+    closed_surface_name,
+    make_surfaces,
+    set_smoothing,
+)
 from liverseg_mrml.grids import labelmap, parent_matrix
 from liverseg_mrml.scene import Node, Scene, register_surface_rule
 
@@ -31,18 +38,6 @@ from liverseg_mrml.scene import Node, Scene, register_surface_rule
 OPACITY_3D = {LIVER_LAYER: 0.15, COUINAUD_LAYER: 0.25, LESION_LAYER: 1.0, VESSEL_LAYER: 1.0}
 # In slices only outlines, over the gray values that people read; Couinaud segments get a hint of a fill.
 FILL_2D = {LIVER_LAYER: 0.0, COUINAUD_LAYER: 0.2, LESION_LAYER: 0.0, VESSEL_LAYER: 0.3}
-# Between smooth and true: at 0.5 (Slicer's default) a lesion of a few voxels shrinks visibly.
-SMOOTHING = "0.3"
-
-
-def binary_labelmap_name() -> str:
-    """The name of the representation by voxels."""
-    return str(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
-
-
-def closed_surface_name() -> str:
-    """The name of the representation by surfaces."""
-    return str(slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName())
 
 
 def add_segmentation(scene: Scene, case: Case, volume_node: Node, name: str) -> Node:
@@ -58,11 +53,7 @@ def add_segmentation(scene: Scene, case: Case, volume_node: Node, name: str) -> 
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     segmentation = node.GetSegmentation()
     segmentation.SetSourceRepresentationName(binary_labelmap_name())
-    rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule
-    # Flying edges. Surface nets (method 1) take two thirds of the time, but orient the polygons of segments
-    # that share a labelmap at random: measured on such a surface, a segment's volume comes out anyhow.
-    segmentation.SetConversionParameter(rule.GetConversionMethodParameterName(), "0")
-    segmentation.SetConversionParameter(rule.GetSmoothingFactorParameterName(), SMOOTHING)
+    set_smoothing(node, SMOOTHING)
     write_segments(node, case)
     return node
 
@@ -89,7 +80,7 @@ def write_segments(node: Node, case: Case) -> None:
             _add_segment(node, segment, images[segment.layer])
         else:
             _update_segment(segmentation.GetSegment(segment_id), segment, images[segment.layer])
-    segmentation.CreateRepresentation(closed_surface_name())
+    make_surfaces(node)
     node.EndModify(modified)
 
 

@@ -14,9 +14,10 @@ from liverseg.geometry import Geometry
 from liverseg.masks_reading import ReadMasks
 from liverseg.segment_identity import LesionSegment, identify
 from liverseg.volume import Volume
+from liverseg_mrml.closed_surfaces import binary_labelmap_name
 from liverseg_mrml.grids import onto_grid, parent_matrix
 from liverseg_mrml.scene import Node
-from liverseg_mrml.segmentation_node import binary_labelmap_name, get_tag
+from liverseg_mrml.segmentation_node import get_tag
 
 # Tags that speak of one lesion and are wrong on a copy of it.
 LESION_TAGS = (

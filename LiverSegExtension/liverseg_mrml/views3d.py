@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import slicer
 import vtk
 from scipy import ndimage
 
@@ -11,10 +10,11 @@ from liverseg.errors import UsageError
 from liverseg.geometry import bounding_box
 from liverseg.segment_tags import COUINAUD_LAYER, LESION_LAYER, LIVER_LAYER, VESSEL_LAYER
 from liverseg_mrml.case_nodes import CaseNodes
+from liverseg_mrml.closed_surfaces import make_surfaces, set_smoothing
 from liverseg_mrml.grids import copy_into_image
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segment_voxels import SegmentVoxels
-from liverseg_mrml.segmentation_node import closed_surface_name, segment_ids
+from liverseg_mrml.segmentation_node import segment_ids
 from liverseg_mrml.subject_hierarchy import put_into
 from liverseg_mrml.volume_node import volume_of
 
@@ -62,11 +62,8 @@ def set_surface_smoothing(nodes: CaseNodes, factor: float) -> None:
     """
     if not 0 <= factor <= 1:
         raise UsageError(f"a smoothing of {factor:g} is not from 0 to 1")
-    segmentation = nodes.segmentation.GetSegmentation()
-    rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule
-    segmentation.SetConversionParameter(rule.GetSmoothingFactorParameterName(), f"{factor:g}")
-    segmentation.RemoveRepresentation(closed_surface_name())
-    segmentation.CreateRepresentation(closed_surface_name())
+    set_smoothing(nodes.segmentation, factor)
+    make_surfaces(nodes.segmentation)
 
 
 def rendering_volume(scene: Scene, nodes: CaseNodes, kind: str) -> Node:

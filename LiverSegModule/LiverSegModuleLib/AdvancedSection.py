@@ -1,4 +1,4 @@
-"""Section "Advanced": the devices that were found, leftovers, the log."""
+"""Section "Advanced": models in a folder elsewhere, what may be removed from the disk, the log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LiverSegModuleLib.Messages import telling
-from LiverSegModuleLib.RunFolder import leftovers
+from LiverSegModuleLib.StoredFiles import size_text, stored_files
 
 
 class AdvancedSection:
@@ -20,16 +20,33 @@ class AdvancedSection:
         ui.copyLogButton.clicked.connect(
             lambda *_args: slicer.app.clipboard().setText(self.ui.logTextEdit.plainText)
         )
-        ui.removeLeftoversButton.clicked.connect(self.onRemoveLeftovers)
+        ui.removeFilesButton.clicked.connect(self.onRemoveFiles)
 
     def log(self, text: str) -> None:
         """Add a line."""
         self.ui.logTextEdit.appendPlainText(text)
 
-    def onRemoveLeftovers(self, *_args: object) -> None:
-        """Remove the files of runs that did not end in an orderly way; they hold image data."""
+    def onRemoveFiles(self, *_args: object) -> None:
+        """Remove downloads, and the files of runs that did not end in an orderly way, after showing them."""
         with telling(_("The files could not be removed.")):
-            found = leftovers(Path(slicer.app.temporaryPath))
-            for folder in found:
-                folder.remove()
-            self.log(_("Folders of earlier runs removed: {count}").format(count=len(found)))
+            cache = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory())
+            found = stored_files(Path(slicer.app.temporaryPath), cache)
+            if not found:
+                self.ui.removeFilesLabel.text = _("There is nothing to remove.")
+                return
+            size = size_text(sum(each.size_bytes for each in found))
+            question = _(
+                "Remove {count} files or folders, {size} together? Those of broken-off runs hold image data; "
+                "downloads can be downloaded again."
+            ).format(count=len(found), size=size)
+            details = "\n".join(each.describe() for each in found)
+            if not slicer.util.confirmOkCancelDisplay(
+                question, windowTitle=_("LiverSeg"), detailedText=details
+            ):
+                return
+            kept = [each.path for each in found if not each.remove()]
+            text = _("{count} removed, {size}.").format(count=len(found) - len(kept), size=size)
+            if kept:
+                text += " " + _("In use, and left: {paths}").format(paths=", ".join(map(str, kept)))
+            self.ui.removeFilesLabel.text = text
+            self.log(f"{text}\n{details}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 QUALITIES = ("full", "fast")
+TILES = ("auto", "half")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class EngineOptions:
         split_segment_4: segment IV as IVa and IVb.
         force: go on where the gray values are no plausible Hounsfield units.
         model: a name or a bundle's folder; empty for the default.
+        tile: one of :data:`TILES`.
     """
 
     device: str = "auto"
@@ -28,6 +30,7 @@ class EngineOptions:
     split_segment_4: bool = False
     force: bool = False
     model: str = ""
+    tile: str = "auto"
 
     def is_valid(self) -> tuple[bool, str]:
         """Whether the engine knows these options, and if not, why."""
@@ -35,6 +38,8 @@ class EngineOptions:
             return False, f"the device {self.device!r} is not known; use one of {', '.join(DEVICES)}"
         if self.quality not in QUALITIES:
             return False, f"the quality {self.quality!r} is not known; use one of {', '.join(QUALITIES)}"
+        if self.tile not in TILES:
+            return False, f"the tile {self.tile!r} is not known; use one of {', '.join(TILES)}"
         return True, ""
 
 
@@ -60,6 +65,23 @@ def build_batch_arguments(source: Path, output: Path, options: EngineOptions) ->
     return ["-m", "liverseg", "batch", str(source), "-o", str(output), *_option_arguments(options)]
 
 
+def build_devices_arguments() -> list[str]:
+    """Arguments for a Python interpreter that list the devices as JSON, in the summary of a JSON line."""
+    return ["-m", "liverseg", "devices", "--json", "--json-progress"]
+
+
+def build_compare_arguments(before: Path, after: Path, output: Path, overwrite: bool = False) -> list[str]:
+    """Arguments for a Python interpreter that run ``liverseg compare`` with JSON progress lines.
+
+    Args:
+        before, after: result folders.
+        output: the folder for the comparison.
+        overwrite: replace an earlier comparison in it.
+    """
+    arguments = ["-m", "liverseg", "compare", str(before), str(after), "-o", str(output), "--json-progress"]
+    return [*arguments, "--overwrite"] if overwrite else arguments
+
+
 def _option_arguments(options: EngineOptions) -> list[str]:
     valid, reason = options.is_valid()
     if not valid:
@@ -69,6 +91,8 @@ def _option_arguments(options: EngineOptions) -> list[str]:
         arguments.append("--split-segment-4")
     if options.force:
         arguments.append("--force")
+    if options.tile != "auto":
+        arguments += ["--tile", options.tile]
     if options.model:
         arguments += ["--model", options.model]
     return arguments

@@ -1,8 +1,8 @@
 """What the engine's process says, line by line, and how it ended. Free of Qt.
 
 With ``--json-progress`` the engine writes one JSON object a line: ``{"event": "progress", "fraction": 0.42,
-"message": "..."}``, ``{"event": "warning", "message": "..."}``, ``{"event": "done", "output": "..."}`` or
-``{"event": "error", "message": "...", "exit_code": 3}``.
+"message": "..."}``, ``{"event": "warning", "message": "..."}``, ``{"event": "done", "output": "...",
+"summary": ["..."]}`` or ``{"event": "error", "message": "...", "exit_code": 3}``.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ class Warned:
 
 @dataclass(frozen=True)
 class Done:
-    """The outputs are written."""
+    """The outputs are written; ``summary`` is what the engine tells of them, line by line."""
 
     output: str
+    summary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,9 @@ def _message_of(event: dict[str, object]) -> Message | None:
         case "warning":
             return Warned(words)
         case "done":
-            return Done(str(event.get("output", "")))
+            told = event.get("summary")
+            lines = told if isinstance(told, list) else []
+            return Done(str(event.get("output", "")), tuple(str(line) for line in lines))
         case "error":
             return Failed(words, code if isinstance(code, int) else 1)
     return None

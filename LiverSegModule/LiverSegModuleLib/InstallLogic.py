@@ -53,6 +53,31 @@ def ensurePackages(requirementsPath: str) -> None:
     _installOthers(requirementsPath)
 
 
+def ensureExportPackages(requirementsPath: str) -> None:
+    """Install what reports, DICOM objects and surfaces need, after asking.
+
+    Args:
+        requirementsPath: of ``requirements-export.txt``.
+
+    Raises:
+        RuntimeError: packages are missing in testing mode.
+        subprocess.CalledProcessError: an installation failed.
+    """
+    requirements = slicer.packaging.load_requirements(requirementsPath)
+    missing = [str(each) for each in requirements if not slicer.packaging.pip_check(str(each))]
+    if not missing:
+        return
+    if slicer.app.testingEnabled():
+        raise RuntimeError(_("Python packages are missing: {packages}").format(packages=", ".join(missing)))
+    question = _(
+        "PDF reports, DICOM objects and surfaces need Python packages that are not installed yet. They are "
+        "downloaded once and change Slicer's Python environment. Install them now?"
+    )
+    title = _("LiverSeg: install Python packages")
+    if slicer.util.confirmOkCancelDisplay(question, title, detailedText="\n".join(missing)):
+        slicer.packaging.pip_ensure(requirements, prompt_install=False, requester=REQUESTER)
+
+
 def _installOthers(requirementsPath: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Packages that need torch must take the build that is there, or pip would put another one over it.

@@ -7,9 +7,11 @@ from typing import Any
 
 from LiverSegModuleLib.AdvancedSection import AdvancedSection
 from LiverSegModuleLib.BatchSection import BatchSection
+from LiverSegModuleLib.CompareSection import CompareSection
 from LiverSegModuleLib.CorrectSection import CorrectSection
 from LiverSegModuleLib.ExportSection import ExportSection
 from LiverSegModuleLib.InputSection import InputSection
+from LiverSegModuleLib.ModelList import ModelList
 from LiverSegModuleLib.RemnantSection import RemnantSection
 from LiverSegModuleLib.ResultsSection import ResultsSection
 from LiverSegModuleLib.RunLogic import enginePackages
@@ -34,12 +36,15 @@ class Panel:
         self.advanced = AdvancedSection(ui)
         log = self.advanced.log
         self.input = InputSection(ui, self.session)
+        self.models = ModelList(ui, self.session)
         self.run = RunSection(ui, self.session, lambda: self.input.passed, str(requirements), log)
         self.results = ResultsSection(ui, self.session)
         self.correct = CorrectSection(ui, self.session, self.results.selectedIDs)
         self.remnant = RemnantSection(ui, self.session)
         self.views = ViewSection(ui, self.session)
-        self.export = ExportSection(ui, self.session)
+        exporting = Path(requirements).with_name("requirements-export.txt")
+        self.export = ExportSection(ui, self.session, str(exporting))
+        self.compare = CompareSection(ui, self.session, enginePackages(), str(requirements), log)
         self.batch = BatchSection(ui, self.session, enginePackages(), str(requirements), log)
         self.input.changed.connect(self.run.refresh)
         self.batch.refresh()
@@ -51,7 +56,7 @@ class Panel:
         """The scene's parameters, None while there is no scene."""
         self.session.parameters = parameters
         if parameters:
-            self.run.showModel()
+            self.models.show()
         self.onParametersChanged()
 
     def onParametersChanged(self) -> None:
@@ -63,6 +68,7 @@ class Panel:
     def enter(self) -> None:
         """The module comes on screen: keys work, a result of the scene is taken up."""
         self.results.keys.install()
+        self.run.devices.lookOnce()
         self.correct.editor.onScreen = True
         if self.session.nodes is None:
             self.session.showNewest()
@@ -80,6 +86,7 @@ class Panel:
     def closeScene(self) -> None:
         """The scene is about to close: end the run and let go of all of its nodes."""
         self.session.logic.cancel()
+        self.compare.closeScene()
         self.correct.release()
         self.session.forget()
         self.session.readoutChanged.emit()
@@ -89,6 +96,8 @@ class Panel:
         """The application closes, or the module is reloaded."""
         self.results.keys.uninstall()
         self.batch.abandon()
+        self.compare.abandon()
+        self.run.devices.abandon()
         self.session.logic.abandon()
         self.correct.release()
         self.session.forget()

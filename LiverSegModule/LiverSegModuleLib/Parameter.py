@@ -38,6 +38,20 @@ class Quality(Enum):
         return {Quality.FULL: _("Full"), Quality.FAST: _("Fast")}[self]
 
 
+class Tile(Enum):
+    """How large a part of the CT the networks see at once. Values are those of the engine."""
+
+    AUTO = "auto"
+    HALF = "half"
+
+    def label(self) -> str:
+        """What the combo box shows."""
+        return {
+            Tile.AUTO: _("As large as memory allows"),
+            Tile.HALF: _("Half size (less memory, slower)"),
+        }[self]
+
+
 @parameterNodeWrapper
 class LiverSegParameterNode:
     """
@@ -46,7 +60,8 @@ class LiverSegParameterNode:
     quality - fast looks less thoroughly for lesions.
     splitSegment4 - segment IV as IVa and IVb.
     force - go on where the gray values are no plausible Hounsfield units.
-    model - name of a model bundle; empty for the default.
+    model - name or folder of a model bundle; empty for the default.
+    tile - half takes less memory and more time.
     autoUpdate - measure again by itself when the hand rests after an edit.
     """
 
@@ -56,6 +71,7 @@ class LiverSegParameterNode:
     splitSegment4: bool = False
     force: bool = False
     model: str = ""
+    tile: Tile = Tile.AUTO
     autoUpdate: bool = False
 
 
@@ -67,4 +83,5 @@ def engineOptions(parameterNode: LiverSegParameterNode) -> EngineOptions:
         split_segment_4=parameterNode.splitSegment4,
         force=parameterNode.force,
         model=parameterNode.model,
+        tile=parameterNode.tile.value,
     )

@@ -19,12 +19,12 @@ ID, SEGMENT, LONG, SHORT, VOLUME, HU, STATE, COMMENT = range(8)
 
 
 def columnTitles() -> list[str]:
-    """The titles of the table's columns."""
+    """The titles of the table's columns; in two lines where that saves width."""
     return [
         _("Id"),
         _("Segment"),
-        _("Long mm"),
-        _("Short mm"),
+        _("Long\nmm"),
+        _("Short\nmm"),
         _("ml"),
         _("HU"),
         _("Review"),
@@ -218,7 +218,7 @@ class ResultsSection:
     def onCopy(self, *_args: object) -> None:
         """Put the table on the clipboard, tab separated, in the order on screen."""
         table = self.ui.lesionTable
-        rows = ["\t".join(columnTitles())]
+        rows = ["\t".join(" ".join(title.split()) for title in columnTitles())]
         for row in range(table.rowCount):
             rows.append("\t".join(table.item(row, column).text() for column in range(table.columnCount)))
         slicer.app.clipboard().setText("\n".join(rows))

@@ -56,8 +56,11 @@ class RunFolder:
 
 def leftovers(parent: Path) -> list[RunFolder]:
     """Folders of runs in ``parent`` that no running process has marked as its own."""
-    import psutil
-
+    try:
+        import psutil
+    except ModuleNotFoundError:
+        # It comes with the engine's packages, without which no run was ever made.
+        return []
     found = []
     for path in sorted(parent.glob(f"{PREFIX}*")):
         owner = path / OWNER

@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from LiverSegModuleLib.DeviceList import DeviceList
 from LiverSegModuleLib.EngineMessages import (
     Failed,
     Message,
@@ -20,6 +21,7 @@ from LiverSegModuleLib.EngineMessages import (
 from LiverSegModuleLib.InstallLogic import ensurePackages
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Parameter import engineOptions
+from LiverSegModuleLib.RunLogic import enginePackages
 from LiverSegModuleLib.Session import Session
 from LiverSegModuleLib.TimeLeft import TimeLeft, in_words
 
@@ -43,11 +45,10 @@ class RunSection:
         self.ui, self.session = ui, session
         self._inputPassed, self._requirements, self._log = inputPassed, requirements, log
         self._timeLeft: TimeLeft | None = None
+        self.devices = DeviceList(ui, session, enginePackages(), requirements)
         session.logic.onMessage = self.onMessage
         session.logic.onFinished = self.onFinished
         ui.applyButton.clicked.connect(self.onApplyOrCancel)
-        self._fillModels()
-        ui.modelComboBox.currentIndexChanged.connect(self.onModelChosen)
 
     def refresh(self) -> None:
         """Bring the button in line with the input and the run."""
@@ -60,19 +61,8 @@ class RunSection:
         else:
             self.ui.applyButton.toolTip = _("Read out the liver") if ready else _("Choose a CT first")
         self.ui.optionsFrame.enabled = not running
+        self.devices.refresh()
         self.ui.inputsCollapsibleButton.enabled = not running
-
-    def onModelChosen(self, *_args: object) -> None:
-        """Keep the chosen model in the scene's parameters."""
-        if self.session.parameters:
-            self.session.parameters.model = str(self.ui.modelComboBox.currentData or "")
-
-    def showModel(self) -> None:
-        """Choose in the list what the scene's parameters say."""
-        wanted = self.session.parameters.model if self.session.parameters else ""
-        index = self.ui.modelComboBox.findData(wanted)
-        if index >= 0:
-            self.ui.modelComboBox.currentIndex = index
 
     def onApplyOrCancel(self, *_args: object) -> None:
         """Start, or end the run that goes on."""
@@ -82,6 +72,7 @@ class RunSection:
         self.ui.progressBar.value = 0
         with telling(_("LiverSeg could not start.")):
             ensurePackages(self._requirements)
+            self.devices.lookOnce()
             parameters = self.session.parameters
             self.session.logic.start(parameters.inputVolume, engineOptions(parameters))
             self._timeLeft = TimeLeft()
@@ -139,11 +130,3 @@ class RunSection:
             )
         for sentence in (*case.summary, *case.warnings):
             self._log(sentence)
-
-    def _fillModels(self) -> None:
-        from liverseg.bundle import DEFAULT_MODEL, installed_bundles
-
-        self.ui.modelComboBox.addItem(_("{name} (default)").format(name=DEFAULT_MODEL), "")
-        for bundle in installed_bundles():
-            if bundle.name != DEFAULT_MODEL:
-                self.ui.modelComboBox.addItem(bundle.name, bundle.name)

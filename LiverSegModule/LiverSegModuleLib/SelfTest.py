@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from LiverSegModuleLib.EngineCommand import EngineOptions
 from LiverSegModuleLib.EngineMessages import PlainText, Progress, RunOutcome, RunState
 from LiverSegModuleLib.EngineProcess import EngineProcess, pythonSlicerPath
 from LiverSegModuleLib.InstallLogic import missingPackages
-from LiverSegModuleLib.Parameter import Device, Quality, engineOptions
+from LiverSegModuleLib.Parameter import Device, Quality, Tile, engineOptions
 from LiverSegModuleLib.RunLogic import MODULE_FOLDER
 
 Scenario = Callable[[Any], None]
@@ -110,8 +111,9 @@ def scenario_parameters_reach_the_engine(test: Any) -> None:
     parameters = LiverSegModuleLogic().getParameterNode()
     test.assertEqual(engineOptions(parameters), EngineOptions())
     parameters.device, parameters.quality, parameters.splitSegment4 = Device.CPU, Quality.FAST, True
+    parameters.tile = Tile.HALF
     again = engineOptions(LiverSegModuleLogic().getParameterNode())
-    test.assertEqual(again, EngineOptions(device="cpu", quality="fast", split_segment_4=True))
+    test.assertEqual(again, EngineOptions(device="cpu", quality="fast", split_segment_4=True, tile="half"))
 
 
 def scenario_apply_needs_a_ct_that_passes_the_pre_flight(test: Any) -> None:
@@ -150,6 +152,55 @@ def scenario_a_transform_is_named_and_can_be_hardened(test: Any) -> None:
     volume.SetAndObserveTransformNodeID(bending.GetID())
     test.assertFalse(widget.ui.applyButton.enabled)
     test.assertIn("acquisition transform", widget.ui.preflightLabel.text)
+
+
+def scenario_the_frame_of_a_sequence_becomes_a_volume_of_its_own(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    from liverseg.phantom import make_phantom
+    from liverseg_mrml.volume_node import add_volume
+
+    scene, ct = slicer.mrmlScene, make_phantom(**SMALL).ct
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "phases")
+    for n in range(2):
+        frame = add_volume(scene, ct, f"phase {n}")
+        sequence.SetDataNodeAtValue(frame, str(n))
+        scene.RemoveNode(frame)
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "phases")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    slicer.util.getModuleLogic("Sequences").UpdateProxyNodesFromSequences(browser)
+    widget._parameterNode.inputVolume = browser.GetProxyNode(sequence)
+    test.assertIn("Frame 1 of 2", widget.ui.preflightLabel.text)
+    test.assertTrue(widget.ui.applyButton.enabled)
+    widget.ui.copyFrameButton.click()
+    copy = widget._parameterNode.inputVolume
+    test.assertIsNot(copy, browser.GetProxyNode(sequence))
+    test.assertNotIn("Frame", widget.ui.preflightLabel.text)
+
+
+def scenario_two_volumes_of_one_study_keep_their_own_results(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    from liverseg_mrml.subject_hierarchy import folder_name
+
+    one, _case = showPatient(widget)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "Study")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(one.volume), study)
+    other, _case = showPatient(widget)
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(other.volume), study)
+    # A result hides older ones of its own CT alone.
+    test.assertTrue(one.segmentation.GetDisplayNode().GetVisibility())
+    session = widget.panel.session
+    widget._parameterNode.inputVolume = one.volume
+    session.showNewest()
+    test.assertIs(session.nodes.segmentation, one.segmentation)
+    session.removeShown()
+    test.assertIs(session.nodes.segmentation, other.segmentation)
+    test.assertIsNotNone(hierarchy.GetItemByDataNode(one.volume))
+    test.assertEqual(folder_name(slicer.mrmlScene, other.folder), "LiverSeg")
 
 
 def scenario_the_table_shows_the_lesions_and_a_click_goes_there(test: Any) -> None:
@@ -304,12 +355,89 @@ def scenario_every_writer_of_the_engine_can_be_chosen(test: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for row in range(widget.ui.exportList.count):
             item = widget.ui.exportList.item(row)
-            wanted = item.text() in ("report.json", "lesions.csv", "liver.nii.gz")
+            wanted = item.data(qt.Qt.UserRole) in ("report", "lesions_table", "liver")
             item.setCheckState(qt.Qt.Checked if wanted else qt.Qt.Unchecked)
         widget.ui.exportFolder.currentPath = folder
         widget.ui.exportButton.click()
         written = sorted(path.name for path in Path(folder).iterdir())
     test.assertEqual(written, ["lesions.csv", "liver.nii.gz", "report.json"])
+
+
+def scenario_devices_are_found_and_pytorch_stays_in_the_engines_process(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    before = "torch" in sys.modules
+    devices = widget.panel.run.devices
+    waitUntil(test, lambda: devices.found is not None, 120)
+    test.assertIn("cpu", devices.found)
+    test.assertIn("Found:", widget.ui.devicesLabel.text)
+    test.assertEqual("torch" in sys.modules, before)
+    absent = next((each for each in (Device.CUDA, Device.MPS) if each.value not in devices.found), None)
+    if absent is not None:
+        widget._parameterNode.device = absent
+        test.assertIn("not among them", widget.ui.devicesLabel.text)
+    widget._parameterNode.device = Device.AUTO
+    test.assertNotIn("not among them", widget.ui.devicesLabel.text)
+
+
+def scenario_a_model_in_a_folder_elsewhere_is_chosen_by_name(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    box, folderEdit = widget.ui.modelComboBox, widget.ui.modelFolder
+    before, count = folderEdit.currentPath, box.count
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = coarseModel(Path(folder))
+            folderEdit.currentPath = folder
+            test.assertIn("Models found", widget.ui.modelFolderLabel.text)
+            box.currentIndex = box.findData(path)
+            test.assertEqual(engineOptions(widget._parameterNode).model, path)
+            folderEdit.currentPath = str(Path(folder) / "coarse" / "nothing")
+            test.assertIn("No model", widget.ui.modelFolderLabel.text)
+            # A scene that names a model which is not there does not fall back to another one in silence.
+            test.assertIn("not found", box.currentText)
+            box.currentIndex = 0
+            test.assertEqual(engineOptions(widget._parameterNode).model, "")
+        finally:
+            folderEdit.currentPath = before
+    test.assertEqual(box.count, count)
+
+
+def scenario_two_results_are_compared_in_a_process_of_its_own(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    from dataclasses import replace
+
+    from liverseg.measure import measure
+    from liverseg_mrml.to_scene import add_case_to_scene
+
+    earlier, case = showPatient(widget)
+    masks = replace(case.masks, lesions=case.masks.lesions * (case.masks.lesions != 2))
+    fewer = measure(case.ct, masks, method=case.method, provenance=case.provenance)
+    later = add_case_to_scene(slicer.mrmlScene, fewer, earlier.volume, "LiverSeg (2)")
+    session, ui = widget.panel.session, widget.ui
+    session.show(later)
+    test.assertEqual(ui.compareBeforeComboBox.currentData, earlier.segmentation.GetID())
+    test.assertEqual(ui.compareAfterComboBox.currentData, later.segmentation.GetID())
+    session.show(earlier)
+    ui.compareButton.click()
+    test.assertEqual(ui.compareButton.text, "Cancel")
+    waitUntil(test, lambda: not widget.panel.compare.isRunning, 300)
+    table = ui.compareTable
+    told = [[table.item(row, n).text() for n in range(2)] for row in range(table.rowCount)]
+    test.assertEqual(len(told), len(case.lesions), ui.compareLabel.text)
+    test.assertEqual([row for row in told if row[0] == "gone"], [["gone", "2 → -"]])
+    test.assertEqual([row[0] for row in told].count("matched"), len(case.lesions) - 1)
+    test.assertIn("um of diameters", ui.compareLabel.text)
+    row = next(n for n, each in enumerate(told) if each[0] == "matched")
+    table.selectRow(row)
+    test.assertIs(session.nodes.segmentation, later.segmentation)
+    test.assertEqual(str(session.lesionID), told[row][1].split()[-1])
+    ui.copyComparisonButton.click()
+    test.assertIn("gone", slicer.app.clipboard().text())
 
 
 def scenario_surfaces_and_volumes_are_shown_as_chosen(test: Any) -> None:

@@ -7,7 +7,15 @@ import shutil
 
 import pytest
 
-from liverseg.bundle import DEFAULT_MODEL, STAGES, find_bundle, installed_bundles, load_network, read_bundle
+from liverseg.bundle import (
+    DEFAULT_MODEL,
+    STAGES,
+    bundles_in,
+    find_bundle,
+    installed_bundles,
+    load_network,
+    read_bundle,
+)
 from liverseg.errors import ModelError
 
 
@@ -49,6 +57,15 @@ def test_changed_weights_are_refused(tmp_path):
 def test_a_missing_model_is_refused_with_the_names_there_are():
     with pytest.raises(ModelError, match=DEFAULT_MODEL):
         find_bundle("no such model")
+
+
+def test_bundles_are_found_in_a_folder_elsewhere_and_a_folder_can_be_one(tmp_path):
+    shutil.copytree(find_bundle().folder, tmp_path / "mine")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "card.json").write_text("{not json")
+    assert [bundle.folder for bundle in bundles_in(tmp_path)] == [tmp_path / "mine"]
+    assert [bundle.folder for bundle in bundles_in(tmp_path / "mine")] == [tmp_path / "mine"]
+    assert bundles_in(tmp_path / "nowhere") == []
 
 
 def test_a_damaged_card_is_refused(tmp_path):

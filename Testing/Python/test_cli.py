@@ -194,6 +194,8 @@ def test_flr_keeps_the_remnant_in_the_report(result, capsys):
 def test_check_and_models_tell_as_json(patient, capsys):
     assert main(["check", str(patient / "ct.nii.gz"), "--json"]) == 0
     assert "facts" in json.loads(capsys.readouterr().out)
+    assert main(["devices", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[-1]["device"] == "cpu"
     assert main(["models", "--json"]) == 0
     models = json.loads(capsys.readouterr().out)
     assert models[0]["intact"] is True
@@ -202,12 +204,14 @@ def test_check_and_models_tell_as_json(patient, capsys):
 
 def test_json_progress_is_one_object_a_line_and_rises_to_one(patient, tmp_path, capsys):
     arguments = ["segment", str(patient / "ct.nii.gz"), "-o", str(tmp_path / "out"), "--device", "cpu"]
-    assert main([*arguments, "--quality", "fast", "--json-progress"]) == 0
+    assert main([*arguments, "--quality", "fast", "--tile", "half", "--json-progress"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     fractions = [e["fraction"] for e in events if e["event"] == "progress"]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert events[-1]["event"] == "done"
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["provenance"]["parameters"]["tile"] == "half"
 
 
 def test_termination_ends_a_run_in_130_with_nothing_written(patient, tmp_path):

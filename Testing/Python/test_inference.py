@@ -7,7 +7,7 @@ import torch
 
 from liverseg import stages
 from liverseg.bundle import find_bundle, load_network
-from liverseg.device import Rung, choose_device, is_out_of_memory, ladder
+from liverseg.device import TILES, Rung, choose_device, found_devices, is_out_of_memory, ladder
 from liverseg.errors import Cancelled, OutOfMemory, UsageError
 from liverseg.inference import sliding_scores, window_size
 
@@ -69,6 +69,19 @@ def test_a_rung_without_free_memory_is_left_out_and_said_so(monkeypatch):
     result, ran = stages.on_ladder("cpu", lambda rung: rung.tile)
     assert result == 0.5
     assert "too little memory" in ran.warnings[0]
+
+
+def test_half_size_windows_are_taken_from_the_start_when_wanted():
+    assert {rung.tile for rung in ladder("cpu")} == {1.0, 0.5}
+    assert {rung.tile for rung in ladder("mps", TILES["half"])} == {0.5}
+    result, ran = stages.on_ladder("cpu", lambda rung: rung.tile, TILES["half"])
+    assert result == 0.5 and not ran.warnings
+
+
+def test_devices_are_told_and_the_first_is_what_auto_takes():
+    found = found_devices()
+    assert found[-1].device == "cpu" and "core" in found[-1].describe()
+    assert found[0].device == choose_device("auto")
 
 
 def test_cancel_is_felt_after_the_running_window():

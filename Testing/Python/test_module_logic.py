@@ -164,7 +164,7 @@ def test_the_engines_own_lines_are_understood(capsys: pytest.CaptureFixture[str]
     assert messages == [
         Progress(0.25, "stage 1"),
         Warned("cut off: Überlauf"),
-        Done("/t/out"),
+        Done("/t/out", ("Lesion 1: 23 mm, segment IVa",)),
         Failed("no CT", 3),
     ]
 

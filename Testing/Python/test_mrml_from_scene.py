@@ -12,10 +12,11 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed (pip
 vtk = pytest.importorskip("vtk")
 
 from liverseg_mrml.case_nodes import find_case_nodes  # noqa: E402
+from liverseg_mrml.closed_surfaces import closed_surface_name  # noqa: E402
 from liverseg_mrml.from_scene import case_from_nodes, stored_case  # noqa: E402
 from liverseg_mrml.grids import labelmap, parent_matrix, to_vtk_matrix  # noqa: E402
 from liverseg_mrml.scene import make_scene  # noqa: E402
-from liverseg_mrml.segmentation_node import closed_surface_name, get_tag  # noqa: E402
+from liverseg_mrml.segmentation_node import get_tag  # noqa: E402
 from liverseg_mrml.to_scene import add_case_to_scene, refresh  # noqa: E402
 
 NEOPLASM = (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +51,7 @@ def host(shared):
     """The window over an empty scene."""
     shared.scene.Clear()
     shared.dialogs.clear()
+    shared.details.clear()
     shared.answer = True
     shared.settle()
     return shared
@@ -316,6 +318,99 @@ def test_the_batch_says_that_some_cases_failed(host, tmp_path, monkeypatch):
     assert not host.dialogs
 
 
+def test_files_are_removed_after_they_were_shown_with_their_size(host):
+    temporary = Path(sys.modules["slicer"].app.temporaryPath)
+    broken_off, download = temporary / "LiverSeg-gone", temporary / "CTLiver.nrrd"
+    broken_off.mkdir()
+    (broken_off / "ct.nrrd").write_bytes(bytes(2_500_000))
+    download.write_bytes(bytes(1_500_000))
+    ui = host.widget.ui
+    ui.advancedCollapsibleButton.collapsed = False
+    host.settle()
+    host.answer = False
+    click(ui.removeFilesButton)
+    assert "2 files or folders, 4.0 MB" in host.dialogs[0] and "LiverSeg-gone (2.5 MB)" in host.details[0]
+    assert broken_off.exists() and download.exists()
+    host.answer = True
+    click(ui.removeFilesButton)
+    assert not broken_off.exists() and not download.exists()
+    assert "2 removed" in ui.removeFilesLabel.text
+    click(ui.removeFilesButton)
+    assert "nothing to remove" in ui.removeFilesLabel.text
+
+
+def test_outputs_whose_packages_are_missing_are_shown_and_cannot_be_ticked(host, patient, monkeypatch):
+    import liverseg.writers  # noqa: PLC0415
+
+    export, items = host.widget.panel.export, bare(host.widget.ui.exportList)
+    find = liverseg.writers.find_spec
+    monkeypatch.setattr(liverseg.writers, "find_spec", lambda n: None if n == "highdicom" else find(n))
+    export.fill()
+    rows = {items.item(n).text().split(" (")[0]: items.item(n) for n in range(items.count())}
+    assert not rows["seg.dcm"].flags() & Qt.ItemIsUserCheckable
+    assert "highdicom" in rows["seg.dcm"].toolTip()
+    assert rows["report.json"].flags() & Qt.ItemIsUserCheckable
+    assert not bare(host.widget.ui.exportInstallButton).isHidden()
+    monkeypatch.undo()
+    export.fill()
+    assert items.count() == len(liverseg.writers.OUTPUTS)
+
+
+def test_the_paper_of_the_pdf_is_chosen_and_kept_for_the_next_time(host):
+    import slicer  # noqa: PLC0415
+
+    ui, export = host.widget.ui, host.widget.panel.export
+    assert export.settings() == {"pdf": {"paper": "a4"}}
+    ui.paperComboBox.currentIndex = ui.paperComboBox.findData("letter")
+    assert export.settings() == {"pdf": {"paper": "letter"}}
+    assert slicer.util.settingsValue("LiverSeg/Paper", "") == "letter"
+    ui.paperComboBox.currentIndex = 0
+
+
+def test_dicom_objects_of_a_ct_from_the_dicom_database_belong_to_its_study(host, patient, tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom", reason="highdicom is not installed (pip install 'liverseg[dicom]')")
+    import slicer  # noqa: PLC0415
+
+    from liverseg.phantom_dicom import write_dicom_series  # noqa: PLC0415
+
+    nodes, case = patient
+    files = write_dicom_series(case.ct, tmp_path / "series")
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
+    by_uid = {str(header.SOPInstanceUID): str(path) for header, path in zip(headers, files, strict=True)}
+    nodes.volume.SetAttribute("DICOM.instanceUIDs", " ".join(by_uid))
+    items, ui = bare(host.widget.ui.exportList), host.widget.ui
+    for n in range(items.count()):
+        wanted = items.item(n).text().startswith("seg.dcm")
+        items.item(n).setCheckState(Qt.Checked if wanted else Qt.Unchecked)
+    slicer.dicomDatabase = SimpleNamespace(fileForInstance=lambda uid: by_uid[uid])
+    try:
+        for folder, moved_mm in (("own", 0.0), ("moved", 5.0)):
+            x, y, z = nodes.volume.GetOrigin()
+            nodes.volume.SetOrigin(x + moved_mm, y, z)
+            ui.exportFolder.currentPath = str(tmp_path / folder)
+            ui.exportButton.click()
+            study = pydicom.dcmread(tmp_path / folder / "seg.dcm", stop_before_pixels=True).StudyInstanceUID
+            assert (study == headers[0].StudyInstanceUID) == (folder == "own")
+            assert ("generated ids" in ui.exportLabel.text) == (folder == "moved")
+    finally:
+        del slicer.dicomDatabase
+    assert not host.dialogs
+
+
+def test_a_comparison_of_one_result_with_itself_or_with_no_folder_is_refused(host, patient):
+    ui = host.widget.ui
+    ui.compareCollapsibleButton.collapsed = False
+    host.settle()
+    click(ui.compareButton)
+    assert "the same result" in host.dialogs[0]
+    ui.compareAfterComboBox.currentIndex = 1
+    assert ui.compareAfterFolder.visible and not ui.compareBeforeFolder.visible
+    click(ui.compareButton)
+    assert "choose a result folder" in host.dialogs[1]
+    assert not host.widget.panel.compare.isRunning
+
+
 def test_the_panel_opens_and_checks_a_ct_before_any_package_is_installed(tmp_path):
     lines = (ROOT / "LiverSegModule/Resources/requirements.txt").read_text(encoding="utf-8").splitlines()
     required = [line.split(">")[0] for line in lines if line and not line.startswith("#")]
@@ -327,4 +422,5 @@ def test_the_panel_opens_and_checks_a_ct_before_any_package_is_installed(tmp_pat
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert "DIALOGS []" in answer.stdout
     assert "APPLY True" in answer.stdout
+    assert "DEVICES Known once" in answer.stdout
     assert "HU" in answer.stdout

@@ -31,6 +31,7 @@ import numpy as np  # noqa: E402
 from host import Host  # noqa: E402
 
 host = Host(Path(sys.argv[1]))
+sys.modules["slicer.packaging"].pip_check = lambda requirement: False  # type: ignore[attr-defined]
 widget = host.open()
 from liverseg.geometry import Geometry  # noqa: E402
 from liverseg.volume import Volume  # noqa: E402
@@ -42,5 +43,6 @@ widget._parameterNode.inputVolume = add_volume(host.scene, ct, "CT")
 host.settle()
 print("DIALOGS", host.dialogs)
 print("APPLY", widget.ui.applyButton.enabled)
+print("DEVICES", widget.ui.devicesLabel.text)
 print("PREFLIGHT", widget.ui.preflightLabel.text)
 host.close()

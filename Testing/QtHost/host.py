@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "LiverSegModule"
 LOGICS = {
     "VolumeRendering": "vtkSlicerVolumeRenderingLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
     "Terminologies": "vtkSlicerTerminologiesModuleLogic",
 }
 
@@ -115,7 +116,7 @@ class Host:
 
     Attributes:
         scene: the MRML scene, made as for ``liverseg_mrml``.
-        dialogs: what dialogs said; questions are answered by ``answer``.
+        dialogs, details: what dialogs said; questions are answered by ``answer``.
         widget: the module's widget after :meth:`open`.
         window: the window.
     """
@@ -129,7 +130,15 @@ class Host:
         self.scene = self.made.scene
         self.scene.RegisterNodeClass(slicer.vtkMRMLScriptedModuleNode())
         self.scene.RegisterNodeClass(slicer.vtkMRMLSegmentEditorNode())
+        self.cache = slicer.vtkCacheManager()
+        self.cache.SetRemoteCacheDirectory(str(temporary))
+        self.scene.SetCacheManager(self.cache)
+        # Settings of the host are its own, and new each time.
+        QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
+        QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(temporary))
+        self.qt.setOrganizationName("LiverSegHost")
         self.dialogs: list[str] = []
+        self.details: list[str] = []
         self.answer = True
         self.widget: Any = None
         self.window: Any = None
@@ -170,8 +179,9 @@ class Host:
         slicer.util.confirmOkCancelDisplay = self._ask
         slicer.util.selectModule = lambda name: None
 
-    def _ask(self, text: str, *_args: Any, **_options: Any) -> bool:
+    def _ask(self, text: str, *_args: Any, **options: Any) -> bool:
         self.dialogs.append(text)
+        self.details.append(str(options.get("detailedText", "")))
         return self.answer
 
     def open(self) -> Any:

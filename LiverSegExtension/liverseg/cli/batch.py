@@ -26,6 +26,9 @@ def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     p.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     p.add_argument("--quality", default="full", choices=("fast", "full"), help="how far windows overlap")
+    p.add_argument(
+        "--tile", default="auto", choices=("auto", "half"), help="half: smaller windows, less memory, slower"
+    )
     p.add_argument("--model", metavar="NAME", help="a name from 'liverseg models', or a bundle's folder")
     p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
     p.add_argument(
@@ -71,6 +74,7 @@ def run_batch(arguments: argparse.Namespace, listener: Listener) -> int:
         model=arguments.model,
         split_segment_4=arguments.split_segment_4,
         force=arguments.force,
+        tile=arguments.tile,
     )
 
     def read_out(each: BatchInput, progress: Progress) -> Case:

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from liverseg import __version__
-from liverseg.bundle import Bundle, file_sha256, installed_bundles
+from liverseg.bundle import Bundle, bundles_in, file_sha256, installed_bundles
 from liverseg.case import Case, CouinaudMethod, Provenance, Remnant
 from liverseg.checks import check_volume
 from liverseg.cli.batch import run_batch
 from liverseg.cli.compare import run_compare
 from liverseg.cli.console import Listener
 from liverseg.cli.couinaud import Splitter, method_for, run_couinaud
+from liverseg.cli.devices import run_devices
 from liverseg.cli.evaluate import run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
 from liverseg.cli.validate import run_validate
@@ -56,6 +57,7 @@ def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
         couinaud_method=method_for(arguments.couinaud_method, False, bool(landmarks)),
         landmarks=landmarks,
         force=arguments.force,
+        tile=arguments.tile,
     )
     return _write(segment(ct, options, listener), arguments, listener)
 
@@ -208,9 +210,9 @@ def run_check(arguments: argparse.Namespace, listener: Listener) -> int:
 
 
 def run_models(arguments: argparse.Namespace, listener: Listener) -> int:
-    """The installed bundles, their weights checked against the cards."""
+    """The installed bundles or those of a folder, their weights checked against the cards."""
     rows, lines = [], []
-    for bundle in installed_bundles():
+    for bundle in bundles_in(arguments.folder) if arguments.folder else installed_bundles():
         intact = all(
             (bundle.folder / n.file).is_file() and file_sha256(bundle.folder / n.file) == n.sha256
             for n in bundle.networks.values()
@@ -218,7 +220,12 @@ def run_models(arguments: argparse.Namespace, listener: Listener) -> int:
         rows.append({"name": bundle.name, "networks": sorted(bundle.networks), "intact": intact})
         state = "weights intact" if intact else "WEIGHTS DAMAGED"
         lines.append(f"{bundle.name}: {', '.join(sorted(bundle.networks))} ({state})")
-    listener.done("", [json.dumps(rows, indent=2)] if arguments.json else lines or ["no model is installed"])
+    listener.done(
+        "",
+        [json.dumps(rows, indent=2)]
+        if arguments.json
+        else lines or [f"no model in {arguments.folder or 'Resources/Models'}"],
+    )
     if any(not row["intact"] for row in rows):
         raise LiverSegError("a model's weights are damaged; copy its bundle again")
     return DONE
@@ -233,6 +240,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
     "series": run_series,
     "check": run_check,
     "models": run_models,
+    "devices": run_devices,
     "evaluate": run_evaluate,
     "validate": run_validate,
     "batch": run_batch,

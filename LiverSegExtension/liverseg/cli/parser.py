@@ -9,6 +9,7 @@ from liverseg import __version__
 from liverseg.cli import compare
 from liverseg.cli.batch import add_batch
 from liverseg.cli.couinaud import add_couinaud, add_method
+from liverseg.cli.devices import add_devices
 from liverseg.cli.evaluate import add_evaluate
 from liverseg.cli.validate import add_validate
 
@@ -33,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     _series(commands)
     _check(commands)
     _models(commands)
+    add_devices(commands)
     add_evaluate(commands)
     add_validate(commands)
     add_batch(commands)
@@ -48,6 +50,9 @@ def _segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _out(p)
     p.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     p.add_argument("--quality", default="full", choices=("fast", "full"), help="how far windows overlap")
+    p.add_argument(
+        "--tile", default="auto", choices=("auto", "half"), help="half: smaller windows, less memory, slower"
+    )
     p.add_argument("--model", metavar="NAME", help="a name from 'liverseg models', or a bundle's folder")
     p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
     add_method(p, "--couinaud-method")
@@ -98,6 +103,7 @@ def _check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = commands.add_parser("models", help="list the installed models and check their weights")
+    p.add_argument("--folder", type=Path, help="of a bundle, or of folders of bundles, in place of our own")
     p.add_argument("--json", action="store_true", help="as JSON")
 
 

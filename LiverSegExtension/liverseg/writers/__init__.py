@@ -265,8 +265,13 @@ def _remove(path: Path) -> None:
         ) from error
 
 
+def missing_modules(name: str) -> tuple[str, ...]:
+    """The modules that an output's writer needs and that are not installed. Imports none of them."""
+    return tuple(module for module in OUTPUTS[name].modules if find_spec(module) is None)
+
+
 def _check_modules(name: str, output: Output) -> None:
-    missing = [module for module in output.modules if find_spec(module) is None]
+    missing = missing_modules(name)
     if missing:
         raise UsageError(f"the output {name!r} needs {output.needs} ({missing[0]} is not installed)")
 
