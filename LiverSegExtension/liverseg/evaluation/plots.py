@@ -65,9 +65,9 @@ def write_plots(folder: Path, cases: Sequence[CaseScores], training_logs: Sequen
 def dice_distribution(cases: Sequence[CaseScores]) -> Figure:
     """Dice of every case: liver, lesions (cases with lesions), Couinaud mean over segments."""
     columns = {
-        "Liver": ([case.liver.overlap.dice for case in cases], BLUE),
+        "Liver": ([case.liver.dice for case in cases], BLUE),
         "Lesions\n(cases with lesions)": (
-            [case.lesions.overlap.dice for case in cases if case.has_lesions],
+            [case.lesions.dice for case in cases if case.has_lesions],
             RED,
         ),
         "Couinaud\n(mean of segments)": (

@@ -52,8 +52,8 @@ def worst(cases: Sequence[CaseScores], count: int) -> dict[str, list[CaseScores]
     """
     shown = [case for case in cases if case.failure is None]
     orders: dict[str, Callable[[CaseScores], float]] = {
-        "lesions": lambda case: case.lesions.overlap.dice,
-        "liver": lambda case: case.liver.overlap.dice,
+        "lesions": lambda case: case.lesions.dice,
+        "liver": lambda case: case.liver.dice,
         "false_lesions": lambda case: -len(case.false_claims),
     }
     kept = {
