@@ -143,7 +143,13 @@ def test_a_segment_given_to_its_neighbor_costs_both(damaged):
 
 def test_plots_and_pictures_of_the_worst_cases_are_written(damaged):
     plots = {path.name for path in (damaged[1] / "plots").iterdir()}
-    assert plots == {"dice_distribution.png", "lesion_dice_by_size.png", "volume_agreement.png"}
+    assert plots == {
+        "dice_by_slice.png",
+        "dice_distribution.png",
+        "errors_by_group.png",
+        "lesion_dice_by_size.png",
+        "volume_agreement.png",
+    }
     worst = sorted(path.name for path in (damaged[1] / "worst").iterdir())
     assert worst == ["lesions_1_lits_001.png", "lesions_2_lits_000.png"]
     assert all(path.stat().st_size > 20_000 for path in (damaged[1] / "worst").iterdir())

@@ -17,7 +17,7 @@ from liverseg.cli.batch import run_batch
 from liverseg.cli.compare import run_compare
 from liverseg.cli.console import Listener
 from liverseg.cli.couinaud import Splitter, method_for, run_couinaud
-from liverseg.cli.evaluate import run_evaluate
+from liverseg.cli.evaluate import run_compare_scores, run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
 from liverseg.cli.validate import run_validate
 from liverseg.errors import InputRefused, LiverSegError
@@ -234,6 +234,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
     "check": run_check,
     "models": run_models,
     "evaluate": run_evaluate,
+    "compare-scores": run_compare_scores,
     "validate": run_validate,
     "batch": run_batch,
 }

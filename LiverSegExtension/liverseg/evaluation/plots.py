@@ -15,6 +15,8 @@ import numpy as np
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.evaluation.case_scores import CaseScores, StructureScores
+from liverseg.evaluation.error_groups import error_groups
+from liverseg.evaluation.error_plots import dice_by_slice, errors_by_group
 from liverseg.writers.atomic import make_folder, written_whole
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ def need_matplotlib() -> None:
         UsageError: it is not.
     """
     if find_spec("matplotlib") is None:
-        raise UsageError("plots need matplotlib; pip install 'liverseg[evaluate]', or leave --plots out")
+        raise UsageError(
+            "plots need matplotlib; pip install 'liverseg[evaluate]', or leave --plots and --html out"
+        )
 
 
 def write_plots(folder: Path, cases: Sequence[CaseScores], training_logs: Sequence[Path] = ()) -> list[Path]:
@@ -49,17 +53,24 @@ def write_plots(folder: Path, cases: Sequence[CaseScores], training_logs: Sequen
         "dice_distribution": dice_distribution(cases),
         "lesion_dice_by_size": lesion_dice_by_size(cases),
         "volume_agreement": volume_agreement(cases),
+        "dice_by_slice": dice_by_slice(cases),
+        "errors_by_group": errors_by_group(error_groups(cases)),
     }
     if training_logs:
         figures["loss"] = loss_curves(training_logs)
     make_folder(folder / PLOTS_FOLDER)
-    paths = []
-    for name, figure in figures.items():
-        path = folder / PLOTS_FOLDER / f"{name}.png"
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=150)
-        paths.append(path)
-    return paths
+    return [save_plot(folder / PLOTS_FOLDER / f"{name}.png", figure) for name, figure in figures.items()]
+
+
+def save_plot(path: Path, figure: Figure) -> Path:
+    """Write a figure as PNG; returns its path.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    return path
 
 
 def dice_distribution(cases: Sequence[CaseScores]) -> Figure:
