@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.evaluation.paired import Paired, paired
+from liverseg.evaluation.plot_style import BLUE, GRAY, RED, plain
 from liverseg.evaluation.tables import CASES_FILE, DECIMALS
 from liverseg.writers.atomic import make_folder, written_whole
 
@@ -213,11 +214,11 @@ def scatter(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(3.9 * len(shown), 4.2), layout="constrained")
     for number, score in enumerate(shown, start=1):
         axes = figure.add_subplot(1, len(shown), number)
-        axes.plot([0, 1], [0, 1], color="#777777", linewidth=0.8)
+        axes.plot([0, 1], [0, 1], color=GRAY, linewidth=0.8)
         gained = score.differences > 0
         for mask, color, marker, name in (
-            (gained, "#4477AA", "^", f"better ({score.better})"),
-            (~gained, "#EE6677", "v", f"worse or even ({len(score.persons) - score.better})"),
+            (gained, BLUE, "^", f"better ({score.better})"),
+            (~gained, RED, "v", f"worse or even ({len(score.persons) - score.better})"),
         ):
             axes.scatter(
                 [x for x, m in zip(score.other, mask, strict=True) if m],
@@ -237,7 +238,7 @@ def scatter(comparison: Comparison) -> Figure:
         axes.set_ylabel("this")
         axes.set_title(f"{score.name}, {len(score.persons)} persons", fontsize=10)
         axes.legend(fontsize=7, loc="upper left")
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
     return figure
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from liverseg.evaluation.case_scores import CaseScores
 from liverseg.evaluation.error_groups import BY_PHASE, BY_SEGMENT, BY_SIZE, ErrorGroup
+from liverseg.evaluation.plot_style import BLUE, RED, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, RED, GRAY = "#4477AA", "#EE6677", "#777777"
 TITLES = {
     BY_SIZE: "By size of the lesion",
     BY_SEGMENT: "By Couinaud segment",
@@ -55,7 +55,7 @@ def dice_by_slice(cases: Sequence[CaseScores]) -> Figure:
     right.set_xlim(0, 1)
     right.set_ylim(-0.03, 1.03)
     for axes in (left, right):
-        _plain(axes, "y")
+        plain(axes, "y")
         if slices:
             axes.legend(fontsize=8)
     return figure
@@ -96,15 +96,9 @@ def errors_by_group(groups: Sequence[ErrorGroup]) -> Figure:
         axes.set_xticks([0, 25, 50, 75, 100])
         axes.set_xlabel("lesions found (%)")
         axes.set_title(TITLES[kind], fontsize=10)
-        _plain(axes, "x")
+        plain(axes, "x")
     return figure
 
 
 def _label(group: ErrorGroup) -> str:
     return group.name if group.cases is None else f"{group.name}\n({group.cases} scans)"
-
-
-def _plain(axes: Axes, grid: str) -> None:
-    axes.grid(visible=True, axis="x" if grid == "x" else "y", linewidth=0.4)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

@@ -17,6 +17,7 @@ from liverseg.errors import InputRefused, UsageError
 from liverseg.evaluation.case_scores import CaseScores, StructureScores
 from liverseg.evaluation.error_groups import error_groups
 from liverseg.evaluation.error_plots import dice_by_slice, errors_by_group
+from liverseg.evaluation.plot_style import BLUE, GRAY, GREEN, RED, plain
 from liverseg.writers.atomic import make_folder, written_whole
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLOTS_FOLDER = "plots"
-# After Paul Tol's bright scheme, which people with color vision deficiency can tell apart.
-BLUE, RED, GREEN, GRAY = "#4477AA", "#EE6677", "#228833", "#777777"
 # Limits of agreement after Bland and Altman, Lancet 1986.
 LIMITS_SD = 1.96
 
@@ -246,7 +245,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
-    _plain(axes)
+    plain(axes)
     return figure, axes
 
 
@@ -255,11 +254,6 @@ def _two_panels(width: float, height: float) -> tuple[Figure, Axes, Axes]:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    _plain(left)
-    _plain(right)
+    plain(left)
+    plain(right)
     return figure, left, right
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(visible=True, axis="y", linewidth=0.4)
-    axes.spines[["top", "right"]].set_visible(False)
