@@ -82,13 +82,15 @@ def run_evaluate(arguments: argparse.Namespace, listener: Listener) -> int:
         comparison = _compared(arguments.compare, arguments.out, arguments.out, arguments.plots)
         lines += comparison_lines(comparison)
     listener(0.97, "pictures")
-    pictures = _drawn(arguments, cases, listener)
+    plots, pictures = _drawn(arguments, cases, listener)
     if arguments.html:
+        from liverseg.evaluation.comparison import COMPARISON_PNG
         from liverseg.evaluation.html_page import PAGE_FILE, write_evaluation_page
 
         page = arguments.out / PAGE_FILE
+        compared = None if comparison is None else (comparison, arguments.out / COMPARISON_PNG)
         write_evaluation_page(
-            page, arguments.title, cases, summary, pictures, comparison, arguments.case_names
+            page, arguments.title, cases, summary, plots, pictures, compared, arguments.case_names
         )
         lines.append(f"Page: {page}")
     listener(1.0, "done")
@@ -107,10 +109,11 @@ def run_compare_scores(arguments: argparse.Namespace, listener: Listener) -> int
     comparison = _compared(arguments.other, arguments.own, arguments.out, arguments.html)
     lines = comparison_lines(comparison)
     if arguments.html:
+        from liverseg.evaluation.comparison import COMPARISON_PNG
         from liverseg.evaluation.html_page import COMPARISON_PAGE_FILE, write_comparison_page
 
         page = arguments.out / COMPARISON_PAGE_FILE
-        write_comparison_page(page, comparison, arguments.case_names)
+        write_comparison_page(page, comparison, arguments.out / COMPARISON_PNG, arguments.case_names)
         lines.append(f"Page: {page}")
     listener.done(str(arguments.out), lines)
     return DONE
@@ -167,15 +170,18 @@ def _compared(other: Path, own: Path, out: Path, with_plot: bool) -> Comparison:
     return comparison
 
 
-def _drawn(arguments: argparse.Namespace, cases: list[CaseScores], listener: Listener) -> list[WorstPicture]:
-    """Write plots, pictures and GIFs as asked; returns the pictures of the worst cases."""
+def _drawn(
+    arguments: argparse.Namespace, cases: list[CaseScores], listener: Listener
+) -> tuple[dict[str, Path], list[WorstPicture]]:
+    """Write plots, pictures and GIFs as asked; returns the plots by name, and the worst cases' pictures."""
+    plots: dict[str, Path] = {}
     pictures: list[WorstPicture] = []
     folders = (arguments.pred, arguments.truth, arguments.images)
     if arguments.plots:
         from liverseg.evaluation.plots import write_plots
         from liverseg.evaluation.worst_cases import write_worst_cases
 
-        write_plots(arguments.out, cases, arguments.training_log)
+        plots = write_plots(arguments.out, cases, arguments.training_log)
         pictures, missing = write_worst_cases(arguments.out, cases, *folders, arguments.worst)
         for line in missing:
             listener.warning(line)
@@ -184,4 +190,4 @@ def _drawn(arguments: argparse.Namespace, cases: list[CaseScores], listener: Lis
 
         for line in write_gifs(arguments.out, cases, *folders):
             listener.warning(line)
-    return pictures
+    return plots, pictures

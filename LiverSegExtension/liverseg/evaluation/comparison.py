@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from liverseg.errors import InputRefused, UsageError
 from liverseg.evaluation.paired import Paired, paired
 from liverseg.evaluation.plot_style import BLUE, GRAY, RED, plain
@@ -215,29 +217,27 @@ def scatter(comparison: Comparison) -> Figure:
     for number, score in enumerate(shown, start=1):
         axes = figure.add_subplot(1, len(shown), number)
         axes.plot([0, 1], [0, 1], color=GRAY, linewidth=0.8)
-        gained = score.differences > 0
-        for mask, color, marker, name in (
-            (gained, BLUE, "^", f"better ({score.better})"),
-            (~gained, RED, "v", f"worse or even ({len(score.persons) - score.better})"),
+        for mask, color, marker in (
+            (score.differences > 0, BLUE, "^"),
+            (score.differences <= 0, RED, "v"),
         ):
             axes.scatter(
-                [x for x, m in zip(score.other, mask, strict=True) if m],
-                [y for y, m in zip(score.own, mask, strict=True) if m],
+                np.array(score.other)[mask],
+                np.array(score.own)[mask],
                 s=26,
                 color=color,
                 marker=marker,
                 alpha=0.8,
                 linewidths=0,
-                label=name,
             )
-        low = max(0.0, min(*score.other, *score.own) - 0.05)
-        axes.set_xlim(low, 1.01)
-        axes.set_ylim(low, 1.01)
+        low = max(-0.03, min(*score.other, *score.own) - 0.05)
+        axes.set_xlim(low, 1.03)
+        axes.set_ylim(low, 1.03)
         axes.set_aspect("equal")
         axes.set_xlabel("other")
         axes.set_ylabel("this")
-        axes.set_title(f"{score.name}, {len(score.persons)} persons", fontsize=10)
-        axes.legend(fontsize=7, loc="upper left")
+        even = len(score.persons) - score.better - score.worse
+        axes.set_title(f"{score.name}: {score.better} better, {score.worse} worse, {even} even", fontsize=9)
         plain(axes)
     return figure
 

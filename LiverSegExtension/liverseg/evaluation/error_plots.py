@@ -21,6 +21,8 @@ TITLES = {
     BY_PHASE: "By contrast phase",
 }
 BINS = 20
+# Quartiles of fewer say nothing.
+FEWEST_SLICES = 5
 
 
 def dice_by_slice(cases: Sequence[CaseScores]) -> Figure:
@@ -56,7 +58,7 @@ def dice_by_slice(cases: Sequence[CaseScores]) -> Figure:
     right.set_ylim(-0.03, 1.03)
     for axes in (left, right):
         plain(axes, "y")
-        if slices:
+        if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8)
     return figure
 
@@ -67,7 +69,7 @@ def _by_position(axes: Axes, known: Sequence[tuple[float, float]], color: str, n
     rows = [
         ((n + 0.5) / 10, *np.percentile(inside[bins == n, 1], (25, 50, 75)))
         for n in range(10)
-        if (bins == n).any()
+        if np.count_nonzero(bins == n) >= FEWEST_SLICES
     ]
     if rows:
         place, low, middle, high = np.array(rows).T

@@ -14,11 +14,9 @@ from typing import Any
 from liverseg import __version__
 from liverseg.evaluation import html_parts as html
 from liverseg.evaluation.case_scores import CaseScores
-from liverseg.evaluation.comparison import Comparison, scatter
-from liverseg.evaluation.error_groups import ErrorGroup, error_groups
-from liverseg.evaluation.error_plots import dice_by_slice, errors_by_group
+from liverseg.evaluation.comparison import Comparison
+from liverseg.evaluation.error_groups import BY_PHASE, BY_SEGMENT, BY_SIZE, ErrorGroup, error_groups
 from liverseg.evaluation.html_parts import Column, Section
-from liverseg.evaluation.plots import dice_distribution, lesion_dice_by_size, volume_agreement
 from liverseg.evaluation.slice_scores import THIRDS
 from liverseg.evaluation.summary import TEN_MM_AND_MORE
 from liverseg.evaluation.worst_cases import WorstPicture
@@ -58,15 +56,17 @@ def write_evaluation_page(
     title: str,
     cases: Sequence[CaseScores],
     summary: Mapping[str, Any],
+    plots: Mapping[str, Path],
     pictures: Sequence[WorstPicture] = (),
-    comparison: Comparison | None = None,
+    comparison: tuple[Comparison, Path] | None = None,
     case_names: bool = False,
 ) -> None:
-    """Write the page of one evaluation. Needs matplotlib.
+    """Write the page of one evaluation.
 
     Args:
         summary: of these cases (:func:`liverseg.evaluation.summary.summarize`).
-        comparison: with another evaluation, shown above the tables.
+        plots: files by name, as :func:`liverseg.evaluation.plots.write_plots` gives them.
+        comparison: with another evaluation, and its scatter plot; shown above the tables.
         case_names: show the names of cases, and why one failed.
 
     Raises:
@@ -76,34 +76,36 @@ def write_evaluation_page(
     groups = error_groups(cases)
     sections = [Section("In short", _short(summary, cases, names))]
     if comparison is not None:
-        sections.append(Section("Compared with another evaluation", comparison_body(comparison, case_names)))
+        sections.append(Section("Compared with another evaluation", comparison_body(*comparison, case_names)))
     sections += [
-        Section("Cases", _cases(cases, names) + html.plot(dice_distribution(cases), "Dice of each case")),
-        Section("Lesions", _lesions(cases, groups, names)),
-        Section("Slices", _slices(summary["slices"], cases)),
+        Section("Cases", _cases(cases, names) + html.plot(plots["dice_distribution"], "Dice of each case")),
+        Section("Lesions", _lesions(cases, groups, names, plots)),
+        Section("Slices", _slices(summary["slices"], plots["dice_by_slice"])),
         Section(
             "Volumes",
-            html.plot(volume_agreement(cases), "Bland-Altman: prediction minus truth against their mean"),
+            html.plot(plots["volume_agreement"], "Bland-Altman: prediction minus truth against their mean"),
         ),
     ]
     if pictures:
         sections.append(Section("Worst cases", _pictures(pictures, names)))
+    if "loss" in plots:
+        sections.append(Section("Training", html.plot(plots["loss"], "Losses while training")))
     sections.append(Section("Definitions", "".join(html.paragraph(text) for text in _DEFINITIONS)))
     html.write_page(path, title, _lead(summary, names), sections)
 
 
-def write_comparison_page(path: Path, comparison: Comparison, names: bool = False) -> None:
-    """Write the page of a comparison alone. Needs matplotlib.
+def write_comparison_page(path: Path, comparison: Comparison, plot: Path, names: bool = False) -> None:
+    """Write the page of a comparison alone.
 
     Raises:
         UsageError: the file cannot be written.
     """
     lead = f"{comparison.cases} cases in both. Written by LiverSeg {__version__}. Research use."
-    sections = [Section("Differences", comparison_body(comparison, names))]
+    sections = [Section("Differences", comparison_body(comparison, plot, names))]
     html.write_page(path, f"{comparison.own} against {comparison.other}", lead, sections)
 
 
-def comparison_body(comparison: Comparison, names: bool) -> str:
+def comparison_body(comparison: Comparison, plot: Path, names: bool) -> str:
     """Differences with their intervals, the scatter plot, and each person's values."""
     columns = [
         Column("score"),
@@ -151,7 +153,7 @@ def comparison_body(comparison: Comparison, names: bool) -> str:
         html.paragraph(told)
         + html.table(columns, rows)
         + html.paragraph(note, "quiet")
-        + html.plot(scatter(comparison), "Each person in both evaluations; above the line this is better")
+        + html.plot(plot, "Each person in both evaluations; above the line this is better")
         + html.folded("Difference of each person", by_person)
     )
 
@@ -247,11 +249,16 @@ def _cases(cases: Sequence[CaseScores], names: Names) -> str:
     return hint + html.table(columns, rows, [c.failure is not None for c in cases])
 
 
-def _lesions(cases: Sequence[CaseScores], groups: Sequence[ErrorGroup], names: Names) -> str:
+_GROUP_TITLES = {
+    BY_SIZE: "By size: lesions by their own, claims by theirs",
+    BY_SEGMENT: "By Couinaud segment, the one with most of the lesion or claim",
+    BY_PHASE: "By contrast phase",
+}
+
+
+def _groups(groups: Sequence[ErrorGroup]) -> str:
     columns = [
-        Column("by"),
         Column("group"),
-        Column("scans"),
         Column("lesions"),
         Column("found"),
         Column("recall", 2),
@@ -259,19 +266,32 @@ def _lesions(cases: Sequence[CaseScores], groups: Sequence[ErrorGroup], names: N
         Column("claims"),
         Column("false"),
         Column("precision", 2),
+    ]
+    of_scans = [
+        Column("scans"),
+        Column("failed"),
         Column("liver Dice", 3),
         Column("lesion Dice of a scan", 3),
     ]
-    table = html.table(
-        columns,
-        [
-            [
-                *(g.kind, g.name, g.cases, g.lesions, g.found, g.recall, g.lesion_dice),
-                *(g.claims, g.false_claims, g.precision, g.liver_dice, g.case_lesion_dice),
-            ]
-            for g in groups
-        ],
-    )
+    parts = []
+    for kind, title in _GROUP_TITLES.items():
+        own = [g for g in groups if g.kind == kind]
+        rows: list[list[object]] = [
+            [g.name, g.lesions, g.found, g.recall, g.lesion_dice, g.claims, g.false_claims, g.precision]
+            for g in own
+        ]
+        if kind == BY_PHASE:
+            for row, g in zip(rows, own, strict=True):
+                row += [g.cases, g.failed, g.liver_dice, g.case_lesion_dice]
+        if rows:
+            parts.append(html.paragraph(title))
+            parts.append(html.table(columns + (of_scans if kind == BY_PHASE else []), rows))
+    return "".join(parts)
+
+
+def _lesions(
+    cases: Sequence[CaseScores], groups: Sequence[ErrorGroup], names: Names, plots: Mapping[str, Path]
+) -> str:
     each = html.table(
         [
             Column("case"),
@@ -299,14 +319,14 @@ def _lesions(cases: Sequence[CaseScores], groups: Sequence[ErrorGroup], names: N
         ],
     )
     return (
-        table
-        + html.plot(errors_by_group(groups), "Lesions found, and false ones, in each group")
-        + html.plot(lesion_dice_by_size(cases), "Each true lesion against its size")
+        _groups(groups)
+        + html.plot(plots["errors_by_group"], "Lesions found, and false ones, in each group")
+        + html.plot(plots["lesion_dice_by_size"], "Each true lesion against its size")
         + html.folded("Every true lesion", each)
     )
 
 
-def _slices(summary: Mapping[str, Any], cases: Sequence[CaseScores]) -> str:
+def _slices(summary: Mapping[str, Any], plot: Path) -> str:
     columns = [
         Column("structure"),
         Column("slices"),
@@ -330,7 +350,7 @@ def _slices(summary: Mapping[str, Any], cases: Sequence[CaseScores]) -> str:
         "height.",
         "quiet",
     )
-    return html.table(columns, rows) + note + html.plot(dice_by_slice(cases), "Dice slice by slice")
+    return html.table(columns, rows) + note + html.plot(plot, "Dice slice by slice")
 
 
 def _pictures(pictures: Sequence[WorstPicture], names: Names) -> str:

@@ -8,14 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from liverseg.writers.atomic import written_whole
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # Nothing may be loaded, whatever a name or a value in the page contains.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -32,7 +28,8 @@ nav { margin: 10px 0; } nav a { margin-right: 14px; } p { margin: 8px 0; }
 .wide { overflow-x: auto; max-height: 75vh; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
 th, td { padding: 4px 10px; border-bottom: 1px solid #d8dee4; text-align: right; white-space: nowrap; }
-th { position: sticky; top: 0; background: #f6f8fa; } td.t, th.t { text-align: left; }
+th { position: sticky; top: 0; background: #f6f8fa; white-space: normal; vertical-align: bottom; }
+td.t, th.t { text-align: left; }
 th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid #0969da; }
 th[aria-sort=ascending] button::after { content: " \\25B2"; }
@@ -126,11 +123,9 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
-def plot(figure: Figure, caption: str) -> str:
-    """A figure of matplotlib, embedded."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return _figure(buffer.getvalue(), "png", caption)
+def plot(path: Path, caption: str) -> str:
+    """A plot's PNG file, embedded."""
+    return _figure(path.read_bytes(), "png", caption)
 
 
 def picture(path: Path, caption: str) -> str:

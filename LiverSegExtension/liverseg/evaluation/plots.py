@@ -41,8 +41,10 @@ def need_matplotlib() -> None:
         )
 
 
-def write_plots(folder: Path, cases: Sequence[CaseScores], training_logs: Sequence[Path] = ()) -> list[Path]:
-    """Write all plots into ``folder/plots``; returns their paths.
+def write_plots(
+    folder: Path, cases: Sequence[CaseScores], training_logs: Sequence[Path] = ()
+) -> dict[str, Path]:
+    """Write all plots into ``folder/plots``; returns their paths by name.
 
     Raises:
         InputRefused: a training log that is none.
@@ -58,7 +60,9 @@ def write_plots(folder: Path, cases: Sequence[CaseScores], training_logs: Sequen
     if training_logs:
         figures["loss"] = loss_curves(training_logs)
     make_folder(folder / PLOTS_FOLDER)
-    return [save_plot(folder / PLOTS_FOLDER / f"{name}.png", figure) for name, figure in figures.items()]
+    return {
+        name: save_plot(folder / PLOTS_FOLDER / f"{name}.png", figure) for name, figure in figures.items()
+    }
 
 
 def save_plot(path: Path, figure: Figure) -> Path:

@@ -15,15 +15,25 @@ from liverseg.evaluation.case_files import LabelMaps, find_cases, read_case
 from liverseg.evaluation.case_scores import CaseScores
 from liverseg.evaluation.worst_cases import LESION_COLOR, LIVER_COLOR, CaseView, case_view, find_ct
 from liverseg.writers.atomic import make_folder, written_whole
-from liverseg.writers.slices import borders, stroked_text
+from liverseg.writers.slices import borders, font
 
 GIF_FOLDER = "gifs"
-HALF_WIDTH = 320
+HALF_WIDTH = 300
 # More slices than this are thinned evenly, so that a file stays at a few megabytes.
 MOST_FRAMES = 60
 FRAME_MS = 160
 _HEADER = 24
-_WHITE = (255, 255, 255)
+# So many gray levels, and one entry for each outline: a palette of their own keeps their colors pure.
+GRAYS = 32
+
+
+def _palette() -> list[int]:
+    grays = [round(255 * n / (GRAYS - 1)) for n in range(GRAYS) for _ in range(3)]
+    colors = [int(color[n : n + 2], 16) for color in (LIVER_COLOR, LESION_COLOR) for n in (1, 3, 5)]
+    return grays + colors
+
+
+_PALETTE = _palette()
 
 
 def write_gifs(
@@ -62,38 +72,36 @@ def write_gif(path: Path, truth: LabelMaps, predicted: LabelMaps, ct: np.ndarray
     view = case_view(truth, predicted, ct)
     count = len(view.slice_names)
     chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(int))
-    frames = [_frame(view, int(level)).quantize(128, dither=Image.Dither.NONE) for level in chosen]
+    frames = [_frame(view, int(level)) for level in chosen]
     with written_whole(path) as temporary:
         frames[0].save(
-            temporary,
-            save_all=True,
-            append_images=frames[1:],
-            duration=FRAME_MS,
-            loop=0,
-            optimize=False,
-            disposal=1,
+            temporary, save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, optimize=False
         )
 
 
 def _frame(view: CaseView, level: int) -> Image.Image:
     rows, columns = view.gray.shape[1:]
     height = max(1, round(HALF_WIDTH * rows * view.spacing[1] / (columns * view.spacing[2])))
-    frame = Image.new("RGB", (2 * HALF_WIDTH, height + _HEADER))
-    draw = ImageDraw.Draw(frame)
-    for number, (name, masks) in enumerate((("Truth", view.truth), ("Prediction", view.predicted))):
-        half = _half(view.gray[level], [mask[level] for mask in masks], height)
-        frame.paste(half, (number * HALF_WIDTH, _HEADER))
-        stroked_text(draw, (number * HALF_WIDTH + 6, 4), name, 13, _WHITE, "la")
-    stroked_text(draw, (2 * HALF_WIDTH - 6, 4), view.slice_names[level], 13, _WHITE, "ra")
+    size = (HALF_WIDTH, height)
+    canvas = Image.new("L", (2 * HALF_WIDTH, height + _HEADER))
+    half = Image.fromarray(view.gray[level]).resize(size, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(canvas)
+    for number, name in enumerate(("Truth", "Prediction")):
+        canvas.paste(half, (number * HALF_WIDTH, _HEADER))
+        draw.text((number * HALF_WIDTH + 6, 4), name, font=font(13), fill=255)
+    draw.text((2 * HALF_WIDTH - 6, 4), view.slice_names[level], font=font(13), fill=255, anchor="ra")
+    indices = np.asarray(canvas) // (256 // GRAYS)
+    for number, masks in enumerate((view.truth, view.predicted)):
+        part = indices[_HEADER:, number * HALF_WIDTH : (number + 1) * HALF_WIDTH]
+        liver, lesions = (_enlarged(mask[level], size) for mask in masks)
+        part[borders(liver) & liver] = GRAYS
+        # On both sides of the border: small lesions are what one looks for.
+        part[borders(lesions)] = GRAYS + 1
+    frame = Image.fromarray(indices, mode="P")
+    frame.putpalette(_PALETTE)
     return frame
 
 
-def _half(gray: np.ndarray, masks: Sequence[np.ndarray], height: int) -> Image.Image:
-    """One slice with the outlines of liver and lesions."""
-    size = (HALF_WIDTH, height)
-    rgb = np.array(Image.fromarray(gray).resize(size, Image.Resampling.BICUBIC).convert("RGB"))
-    for mask, color in zip(masks, (LIVER_COLOR, LESION_COLOR), strict=True):
-        soft = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-        large = np.asarray(soft) > 0.5
-        rgb[borders(large) & large] = [int(color[n : n + 2], 16) for n in (1, 3, 5)]
-    return Image.fromarray(rgb)
+def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    soft = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(soft) > 0.5
