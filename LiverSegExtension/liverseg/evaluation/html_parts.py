@@ -58,6 +58,8 @@ document.querySelectorAll("table.sortable").forEach(table => {
   }));
 });
 """
+# Of the pixels of a plot that is written for print.
+PLOT_SCALE = 0.65
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,10 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def plot(path: Path, caption: str) -> str:
-    """A plot's PNG file, embedded."""
-    return _figure(path.read_bytes(), "png", caption)
+    """A plot's PNG file, embedded; as large as its letters can be read."""
+    with Image.open(path) as image:
+        width = image.width
+    return _figure(path.read_bytes(), "png", caption, f' style="width:{width * PLOT_SCALE:.0f}px"')
 
 
 def picture(path: Path, caption: str) -> str:
@@ -163,10 +167,10 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -
         temporary.write_text(text, encoding="utf-8")
 
 
-def _figure(data: bytes, kind: str, caption: str) -> str:
+def _figure(data: bytes, kind: str, caption: str, style: str = "") -> str:
     told = escape(caption)
     address = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
-    return f'<figure><img src="{address}" alt="{told}"><figcaption>{told}</figcaption></figure>'
+    return f'<figure><img src="{address}" alt="{told}"{style}><figcaption>{told}</figcaption></figure>'
 
 
 def _left(word: bool) -> str:

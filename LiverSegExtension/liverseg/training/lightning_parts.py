@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -180,6 +180,11 @@ class Average(WeightAveraging):
             return torch.lerp(averaged, current.to(averaged.dtype), 1 - now)
 
         super().__init__(avg_fn=average)
+
+    @property
+    def averaged(self) -> TaskModule | None:
+        """The module with the averaged weights, while training."""
+        return None if self._average_model is None else cast(TaskModule, self._average_model.module)
 
 
 class EpochLog(pl.Callback):

@@ -18,6 +18,7 @@ from liverseg.training.cache import CachedCase, cached_names, load_cached
 from liverseg.training.config import DataConfig, RunConfig, check_config
 from liverseg.training.lightning_parts import LAST, Average, EpochLog, TaskData, TaskModule
 from liverseg.training.persons import person_of
+from liverseg.training.pictures import Pictures
 from liverseg.training.sampling import Shares
 from liverseg.training.splits import read_splits
 from liverseg.training.tasks import TASKS, Task, network_description
@@ -119,6 +120,8 @@ def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callbac
         EpochLog(folder / "log.csv"),
         ModelCheckpoint(dirpath=folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False),
     ]
+    if config.trainer.pictures:
+        callbacks.append(Pictures(config.trainer.pictures, config.seed))
     if validated:
         callbacks.append(
             ModelCheckpoint(
