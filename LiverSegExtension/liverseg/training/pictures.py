@@ -89,9 +89,7 @@ class Pictures(pl.Callback):
         dices = dice_by_class(logits, self._samples, task)
         told = {f"dice_{kind}/{name}": dice for name, dice in dices.items()}
         for logger in trainer.loggers:
-            logger.log_metrics(
-                {f"dice_{kind}/{name}": dice for name, dice in dices.items()}, trainer.global_step
-            )
+            logger.log_metrics(told, trainer.global_step)
             for number, (scores, sample) in enumerate(zip(logits, self._samples, strict=True)):
                 picture = beside(sample, scores, task.foreground_from)
                 _log_picture(logger, f"{kind}/{number}", picture, trainer.global_step)
