@@ -289,3 +289,16 @@ def test_lesions_on_another_grid_than_the_liver_are_not_scored_as_none(phantom, 
     save(phantom.masks.lesions[:55], tmp_path / "pred" / "lits_000" / "lesions.nii.gz", shorter)
     summary = evaluate(tmp_path / "pred", truth, tmp_path / "out", "--cases", "lits_000")
     assert "not on the grid" in summary["failed_cases"]["lits_000"]
+
+
+def test_a_map_of_other_organs_is_not_scored_as_liver(phantom, truth, tmp_path, capfd):
+    many = phantom.masks.liver.astype(np.uint8)
+    many[:4] = 3
+    save(many, tmp_path / "pred" / "lits_000.nii.gz", phantom.ct.geometry)
+    summary = evaluate(tmp_path / "pred", truth, tmp_path / "out", "--cases", "lits_000")
+    assert "labels from 0 to 3" in summary["failed_cases"]["lits_000"]
+    predict(tmp_path / "good" / "case", phantom)
+    save(many, tmp_path / "labels" / "case" / "liver_lesion.nii.gz", phantom.ct.geometry)
+    folders = ["--pred", str(tmp_path / "good"), "--truth", str(tmp_path / "labels")]
+    assert main(["evaluate", *folders, "-o", str(tmp_path / "none")]) == 3
+    assert "labels from 0 to 3" in capfd.readouterr().err

@@ -98,10 +98,12 @@ def read_case(path: Path, onto: Geometry | None = None) -> LabelMaps:
             them are undone. None takes the grid of the likeliest liver file.
 
     Raises:
-        InputRefused: there is nothing to read, a file is damaged, or no liver lies on the wanted grid.
+        InputRefused: there is nothing to read, a file is damaged or has labels of other organs, or no liver
+            lies on the wanted grid.
     """
     if not path.is_dir():
         array, geometry = read_labels(path)
+        _check_values(array, path)
         array, geometry = _laid(array, geometry, onto, path)
         return LabelMaps(path, geometry, array > 0, (array == 2).astype(np.uint8))
     files = liver_files(path)
@@ -113,13 +115,24 @@ def read_case(path: Path, onto: Geometry | None = None) -> LabelMaps:
         except InputRefused as error:
             refusal = refusal or error
             continue
-        return _with_the_rest(path, array, geometry, case_name(file).startswith("liver_lesion"))
+        combined = case_name(file).startswith("liver_lesion")
+        if combined:
+            _check_values(array, file)
+        return _with_the_rest(path, array, geometry, combined)
     for file in _named(path, "couinaud") if not files else []:
         array, geometry = _laid(*read_labels(file), onto, file)
         return _with_the_rest(path, (array > 0).astype(np.uint8), geometry, False)
     raise refusal or InputRefused(
         f"{path} holds no liver; give a folder with liver or liver_lesion label maps"
     )
+
+
+def _check_values(array: np.ndarray, path: Path) -> None:
+    """Refuse a map of more than liver and lesions: its vessels or kidneys would be scored as liver."""
+    if array.size and (array.min() < 0 or array.max() > 2):
+        raise InputRefused(
+            f"{path} has labels from {array.min()} to {array.max()}; it may have 0, 1 (liver) and 2 (lesion)"
+        )
 
 
 def _with_the_rest(folder: Path, liver: np.ndarray, geometry: Geometry, combined: bool) -> LabelMaps:
