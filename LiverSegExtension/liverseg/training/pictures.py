@@ -133,12 +133,16 @@ def dice_by_class(
 def beside(sample: Sample, logits: torch.Tensor, foreground_from: int) -> np.ndarray:
     """The input's first channel, the truth, and the prediction, side by side: (rows, columns, 3) uint8.
 
-    It is the axial slice with most of the rarest class of the truth, so of a lesion where there is one.
+    It is the axial slice with most of the rarest class of the truth, so of a lesion where there is one. Classes
+    that the labels do not tell apart have one color, on both sides.
     """
-    truth = sample.target.numpy() + (1 - foreground_from)
-    found = logits.argmax(dim=0).numpy() + (1 - foreground_from)
+    merged, own = merge_classes(logits[None], sample.target, sample.groups)
+    # Each group in the color of its first class; 0 is not colored.
+    colors = np.array([group[0] for group in sample.groups]) + (1 - foreground_from)
     counted = sample.counted.numpy()
-    truth, found = np.where(counted, truth, 0), np.where(counted, found, 0)
+    truth, found = (
+        np.where(counted, colors[numbers.numpy()], 0) for numbers in (own, merged[0].argmax(dim=0))
+    )
     level = _telling_slice(truth)
     image = sample.inputs[0, level].float().numpy().clip(0, 1) * 255
     gray = np.repeat(image[..., None], 3, axis=2)
