@@ -251,7 +251,8 @@ def _cases(cases: Sequence[CaseScores], names: Names) -> str:
 
 _GROUP_TITLES = {
     BY_SIZE: "By size: lesions by their own, claims by theirs",
-    BY_SEGMENT: "By Couinaud segment, the one with most of the lesion or claim",
+    BY_SEGMENT: "By the Couinaud segment with most of the lesion or claim, as the labels have it, or the "
+    "prediction where they have none",
     BY_PHASE: "By contrast phase",
 }
 

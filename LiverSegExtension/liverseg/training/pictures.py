@@ -133,8 +133,8 @@ def dice_by_class(
 def beside(sample: Sample, logits: torch.Tensor, foreground_from: int) -> np.ndarray:
     """The input's first channel, the truth, and the prediction, side by side: (rows, columns, 3) uint8.
 
-    It is the axial slice with most of the rarest class of the truth, so of a lesion where there is one. Classes
-    that the labels do not tell apart have one color, on both sides.
+    It is the axial slice with most of the rarest class of the truth, so of a lesion where there is one.
+    Classes that the labels do not tell apart have one color, on both sides.
     """
     merged, own = merge_classes(logits[None], sample.target, sample.groups)
     # Each group in the color of its first class; 0 is not colored.
