@@ -138,10 +138,9 @@ def test_two_evaluations_are_compared_person_by_person(scored, capsys):
     scores = {row["score"]: row for row in told["scores"]}
     assert scores["lesion Dice"]["other_mean"] == 0
     assert scores["lesion Dice"]["mean_difference"] == 1
-    assert scores["lesion Dice"]["verdict"] == "better"
+    assert scores["lesion Dice"]["verdict"] == "too few persons"
     # One of three has no earlier prediction; its liver counts with 0.
     assert scores["liver Dice"]["mean_difference"] == pytest.approx(1 / 3, abs=1e-4)
-    assert scores["liver Dice"]["verdict"] == "not told apart"
     # A case that failed claims nothing, which is no merit.
     assert scores["false lesions"]["persons"] == 2
     assert told["persons"]["liver Dice"]["Poe^Paul"] == {"other": 0, "own": 1}
@@ -193,4 +192,20 @@ def test_the_test_is_wilcoxons_and_says_nothing_of_a_handful():
     assert (pair.better, pair.worse) == (5, 1)
     assert Paired("HD95", False, names, other, own).better == 1
     assert Paired("Dice", True, names[:5], other[:5], own[:5]).p_value is None
-    assert Paired("Dice", True, names[:2], other[:2], own[:2]).verdict == "too few persons"
+    assert Paired("Dice", True, names[:5], other[:5], own[:5]).verdict == "too few persons"
+
+
+def test_a_gain_is_told_where_the_interval_leaves_zero_out():
+    other = np.full(8, 0.7)
+    gains = np.array([0.05, 0.04, 0.06, 0.03, 0.05, 0.04, 0.06, 0.02])
+    names = tuple("abcdefgh")
+
+    def verdict(own: np.ndarray, higher_is_better: bool = True) -> str:
+        return Paired("score", higher_is_better, names, tuple(other), tuple(own)).verdict
+
+    assert verdict(other + gains) == "better"
+    assert verdict(other - gains) == "worse"
+    assert verdict(other + gains, higher_is_better=False) == "worse"
+    assert verdict(other + gains * [1, -1, 1, -1, 1, -1, 1, -1]) == "not told apart"
+    low, high = bootstrap_interval(gains)
+    assert low < gains.mean() < high
