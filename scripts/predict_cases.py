@@ -15,13 +15,10 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-
-import torch
 
 from liverseg.bundle import find_bundle
 from liverseg.device import choose_device
-from liverseg.errors import LiverSegError
+from liverseg.evaluation.case_script import case_parser, run_script
 from liverseg.evaluation.end_to_end import case_folders, predict_case, write_predicted
 from liverseg.pipeline import SegmentOptions
 from liverseg.writers.atomic import written_whole
@@ -68,29 +65,12 @@ def predict(arguments: argparse.Namespace) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with ct/<case>/")
-    parser.add_argument("--model", help="name or folder of a bundle")
-    parser.add_argument("--cases", nargs="+", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder for one folder a case")
-    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    parser = case_parser(__doc__, "folder for one folder a case")
     parser.add_argument("--quality", default="full", choices=("fast", "full"))
     parser.add_argument("--true-liver", action="store_true", help="the labeled liver in place of stage 1's")
-    parser.add_argument("--seen-too", action="store_true", help="also persons of the training: a mere trial")
     parser.add_argument("--force", action="store_true", help="go on where the values are no plausible HU")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--overwrite", action="store_true", help="predict anew what is there")
-    arguments = parser.parse_args(words)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(arguments.threads)
-    try:
-        predict(arguments)
-    except LiverSegError as error:
-        print(f"predict_cases: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_script(parser, predict, "predict_cases", words)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from liverseg import stages
 from liverseg.bundle import Bundle, find_bundle
 from liverseg.device import choose_device
-from liverseg.errors import InputRefused, LiverSegError
+from liverseg.errors import InputRefused
 from liverseg.evaluation.case_files import read_case
+from liverseg.evaluation.case_script import case_parser, run_script
 from liverseg.evaluation.end_to_end import COARSE, WHOLE, case_folders
 from liverseg.evaluation.overlap import dice
 from liverseg.evaluation.stress import LabeledCt, Stress, all_stresses
@@ -124,28 +124,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with ct/<case>/")
-    parser.add_argument("--model", help="name or folder of a bundle")
-    parser.add_argument("--cases", nargs="+", required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    parser = case_parser(__doc__, "folder for the tables")
     parser.add_argument("--broken", type=float, default=0.9, help="mean Dice below which a step is broken")
     families = sorted({stress.family for stress in all_stresses()} - {"none"})
     parser.add_argument("--only", nargs="+", choices=families, metavar="FAMILY", help=", ".join(families))
-    parser.add_argument("--seen-too", action="store_true", help="also persons of the training: a mere trial")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments = parser.parse_args(words)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(arguments.threads)
-    try:
-        run(arguments)
-    except LiverSegError as error:
-        print(f"stress_stage1: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_script(parser, run, "stress_stage1", words)
 
 
 if __name__ == "__main__":

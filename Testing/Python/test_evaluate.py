@@ -143,7 +143,13 @@ def test_a_segment_given_to_its_neighbor_costs_both(damaged):
 
 def test_plots_and_pictures_of_the_worst_cases_are_written(damaged):
     plots = {path.name for path in (damaged[1] / "plots").iterdir()}
-    assert plots == {"dice_distribution.png", "lesion_dice_by_size.png", "volume_agreement.png"}
+    assert plots == {
+        "dice_by_slice.png",
+        "dice_distribution.png",
+        "errors_by_group.png",
+        "lesion_dice_by_size.png",
+        "volume_agreement.png",
+    }
     worst = sorted(path.name for path in (damaged[1] / "worst").iterdir())
     assert worst == ["lesions_1_lits_001.png", "lesions_2_lits_000.png"]
     assert all(path.stat().st_size > 20_000 for path in (damaged[1] / "worst").iterdir())
@@ -253,3 +259,46 @@ def test_training_logs_are_read_with_and_without_a_header(tmp_path):
     headed.write_text("a,b\n1,2\n")
     with pytest.raises(InputRefused, match="training log"):
         read_log(headed)
+
+
+def test_a_failed_case_gets_nothing_for_what_was_not_there(phantom, tmp_path):
+    """Both masks of a lesion-free liver without a prediction are empty; that is no right answer."""
+    save(phantom.masks.liver, tmp_path / "truth" / "chaos_03" / "liver.nii.gz", phantom.ct.geometry)
+    without_first = np.where(phantom.masks.couinaud == 1, 2, phantom.masks.couinaud)
+    save(without_first, tmp_path / "truth" / "chaos_03" / "couinaud.nii.gz", phantom.ct.geometry)
+    predict(tmp_path / "pred" / "elsewhere", phantom)
+    summary = evaluate(tmp_path / "pred", tmp_path / "truth", tmp_path / "out")
+    row = rows(tmp_path / "out" / "cases.csv")[0]
+    scores = ("liver_dice", "lesion_dice", "lesion_iou", "lesion_surface_dice_5_mm", "macro_dice")
+    assert {float(row[name]) for name in (*scores, "pixel_accuracy", "couinaud_dice_I")} == {0}
+    assert row["lesion_penalized"] == "True"
+    assert summary["couinaud"]["mean_dice"]["mean"] == 0
+    assert summary["classes"]["macro_dice"]["mean"] == 0
+
+
+def test_labels_without_a_map_of_lesions_are_told(phantom, tmp_path, capfd):
+    save(phantom.masks.liver, tmp_path / "truth" / "chaos_03" / "liver.nii.gz", phantom.ct.geometry)
+    predict(tmp_path / "pred" / "chaos_03", phantom)
+    evaluate(tmp_path / "pred", tmp_path / "truth", tmp_path / "out")
+    assert "chaos_03: the labels have no map of lesions" in capfd.readouterr().err
+
+
+def test_lesions_on_another_grid_than_the_liver_are_not_scored_as_none(phantom, truth, tmp_path):
+    predict(tmp_path / "pred" / "lits_000", phantom)
+    shorter = phantom.ct.geometry.cropped((slice(0, 55), slice(None), slice(None)))
+    save(phantom.masks.lesions[:55], tmp_path / "pred" / "lits_000" / "lesions.nii.gz", shorter)
+    summary = evaluate(tmp_path / "pred", truth, tmp_path / "out", "--cases", "lits_000")
+    assert "not on the grid" in summary["failed_cases"]["lits_000"]
+
+
+def test_a_map_of_other_organs_is_not_scored_as_liver(phantom, truth, tmp_path, capfd):
+    many = phantom.masks.liver.astype(np.uint8)
+    many[:4] = 3
+    save(many, tmp_path / "pred" / "lits_000.nii.gz", phantom.ct.geometry)
+    summary = evaluate(tmp_path / "pred", truth, tmp_path / "out", "--cases", "lits_000")
+    assert "labels from 0 to 3" in summary["failed_cases"]["lits_000"]
+    predict(tmp_path / "good" / "case", phantom)
+    save(many, tmp_path / "labels" / "case" / "liver_lesion.nii.gz", phantom.ct.geometry)
+    folders = ["--pred", str(tmp_path / "good"), "--truth", str(tmp_path / "labels")]
+    assert main(["evaluate", *folders, "-o", str(tmp_path / "none")]) == 3
+    assert "labels from 0 to 3" in capfd.readouterr().err

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from liverseg.errors import InputRefused, UsageError
-from liverseg.training.persons import folds, person_of
+from liverseg.training.persons import person_of
 from liverseg.training.splits import (
     Splits,
     make_folds,
@@ -21,9 +21,6 @@ from liverseg.training.splits import (
     write_splits,
 )
 from made_data import made_scan, write_folder
-
-CASES = ["lits_000", "lits_001", "lits_006", "lits_008", "lits_010", "lits_014", "lits_015", "lits_030"]
-CASES += ["ircad_03_reading_a", "ircad_03_reading_b", "ircad_17", "msd8_011", "chaos_03", "lits_100"]
 
 
 def test_scans_readings_and_numbers_of_one_person_share_a_name():
@@ -35,19 +32,6 @@ def test_scans_readings_and_numbers_of_one_person_share_a_name():
     assert person_of("lits_011") != person_of("msd8_011")
     assert person_of("liver_1") == person_of("lits_000"), "Task03 of the Decathlon is LiTS"
     assert person_of("hepaticvessel_011") == person_of("msd8_011")
-
-
-def test_folds_hold_everybody_once_and_never_split_a_person():
-    parts = folds(CASES, 3, seed=0)
-    assert sorted(case for part in parts for case in part) == sorted(CASES)
-    for number, part in enumerate(parts):
-        others = {person_of(c) for n, p in enumerate(parts) for c in p if n != number}
-        assert not others & {person_of(c) for c in part}
-
-
-def test_folds_are_the_same_for_the_same_seed_alone():
-    assert folds(CASES, 3, seed=0) == folds(list(reversed(CASES)), 3, seed=0)
-    assert folds(CASES, 3, seed=0) != folds(CASES, 3, seed=5)
 
 
 PERSONS = {

@@ -18,7 +18,7 @@ from liverseg.cli.compare import run_compare
 from liverseg.cli.console import Listener
 from liverseg.cli.couinaud import Splitter, method_for, run_couinaud
 from liverseg.cli.devices import run_devices
-from liverseg.cli.evaluate import run_evaluate
+from liverseg.cli.evaluate import run_compare_scores, run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
 from liverseg.cli.validate import run_validate
 from liverseg.errors import InputRefused, LiverSegError
@@ -242,6 +242,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Listener], int]] = {
     "models": run_models,
     "devices": run_devices,
     "evaluate": run_evaluate,
+    "compare-scores": run_compare_scores,
     "validate": run_validate,
     "batch": run_batch,
 }

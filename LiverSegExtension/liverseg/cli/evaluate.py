@@ -1,18 +1,24 @@
-"""``liverseg evaluate``: predictions against labels."""
+"""``liverseg evaluate``: predictions against labels; ``liverseg compare-scores``: two of these."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from liverseg.cli.console import Listener
 from liverseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from liverseg.evaluation.case_scores import CaseScores
+    from liverseg.evaluation.comparison import Comparison
+    from liverseg.evaluation.worst_cases import WorstPicture
 
 DONE = 0
 
 
 def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command's options."""
+    """The commands' options."""
     p = commands.add_parser("evaluate", help="score predictions against labels")
     p.add_argument(
         "--pred", type=Path, required=True, metavar="DIR", help="one folder or label map a case, predicted"
@@ -22,7 +28,21 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     p.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for the scores")
     p.add_argument("--cases", nargs="+", metavar="NAME", help="score these alone; all of the truth otherwise")
+    p.add_argument(
+        "--phases", type=Path, metavar="FILE", help="CSV or JSON of contrast phases, beyond the cases' names"
+    )
     p.add_argument("--plots", action="store_true", help="also plots, and pictures of the worst cases")
+    p.add_argument("--html", action="store_true", help="also all of it on one page, evaluation.html")
+    p.add_argument("--gifs", action="store_true", help="also an animated GIF a case, truth beside prediction")
+    p.add_argument(
+        "--compare", type=Path, metavar="SCORES", help="hold it against an earlier evaluation's folder"
+    )
+    p.add_argument("--title", default="Evaluation", metavar="TEXT", help="of the page")
+    p.add_argument(
+        "--case-names",
+        action="store_true",
+        help="the cases' names on the page, which may be patients'; numbers otherwise",
+    )
     p.add_argument(
         "--images", type=Path, metavar="DIR", help="CTs for the pictures, when they are not beside the labels"
     )
@@ -32,45 +52,142 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     p.add_argument("--overwrite", action="store_true", help="replace earlier scores in OUT")
     p.add_argument("--json-progress", action="store_true", help="one JSON object a line on standard output")
+    _add_compare(commands)
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = commands.add_parser("compare-scores", help="two evaluations of the same cases, person by person")
+    p.add_argument("other", type=Path, metavar="OTHER", help="folder of scores to compare with")
+    p.add_argument("own", type=Path, metavar="SCORES", help="folder of the scores that are judged")
+    p.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for the comparison")
+    p.add_argument("--html", action="store_true", help="also a scatter plot and a page, comparison.html")
+    p.add_argument("--case-names", action="store_true", help="the persons' names on the page")
 
 
 def run_evaluate(arguments: argparse.Namespace, listener: Listener) -> int:
-    """Scores as CSV and JSON, and plots when asked."""
-    from liverseg.evaluation.evaluate import evaluate_folders, without_truth
+    """Scores as CSV and JSON, and plots, pictures, a page when asked."""
+    from liverseg.evaluation.comparison import comparison_lines
     from liverseg.evaluation.summary import summarize
-    from liverseg.evaluation.tables import SUMMARY_FILE, summary_lines, write_scores
+    from liverseg.evaluation.tables import summary_lines, write_scores
     from liverseg.writers.atomic import make_folder
 
-    if (arguments.out / SUMMARY_FILE).exists() and not arguments.overwrite:
-        raise UsageError(f"{arguments.out} holds scores already; choose another folder, or --overwrite")
-    if arguments.plots:
-        # Told before the scores are computed.
+    _refuse_early(arguments)
+    cases = _scored(arguments, listener)
+    summary = summarize(cases)
+    make_folder(arguments.out)
+    write_scores(arguments.out, cases, summary)
+    lines = summary_lines(summary)
+    comparison = None
+    if arguments.compare:
+        comparison = _compared(arguments.compare, arguments.out, arguments.out, arguments.plots)
+        lines += comparison_lines(comparison)
+    listener(0.97, "pictures")
+    plots, pictures = _drawn(arguments, cases, listener)
+    if arguments.html:
+        from liverseg.evaluation.comparison import COMPARISON_PNG
+        from liverseg.evaluation.html_page import PAGE_FILE, write_evaluation_page
+
+        page = arguments.out / PAGE_FILE
+        compared = None if comparison is None else (comparison, arguments.out / COMPARISON_PNG)
+        write_evaluation_page(
+            page, arguments.title, cases, summary, plots, pictures, compared, arguments.case_names
+        )
+        lines.append(f"Page: {page}")
+    listener(1.0, "done")
+    listener.done(str(arguments.out), [*lines, f"Scores: {arguments.out}"])
+    return DONE
+
+
+def run_compare_scores(arguments: argparse.Namespace, listener: Listener) -> int:
+    """The comparison as CSV and JSON, and a page when asked."""
+    from liverseg.evaluation.comparison import comparison_lines
+
+    if arguments.html:
         from liverseg.evaluation.plots import need_matplotlib
 
         need_matplotlib()
+    comparison = _compared(arguments.other, arguments.own, arguments.out, arguments.html)
+    lines = comparison_lines(comparison)
+    if arguments.html:
+        from liverseg.evaluation.comparison import COMPARISON_PNG
+        from liverseg.evaluation.html_page import COMPARISON_PAGE_FILE, write_comparison_page
+
+        page = arguments.out / COMPARISON_PAGE_FILE
+        write_comparison_page(page, comparison, arguments.out / COMPARISON_PNG, arguments.case_names)
+        lines.append(f"Page: {page}")
+    listener.done(str(arguments.out), lines)
+    return DONE
+
+
+def _refuse_early(arguments: argparse.Namespace) -> None:
+    """What cannot work is told before the scores are computed."""
+    from liverseg.evaluation.tables import SUMMARY_FILE
+
+    if (arguments.out / SUMMARY_FILE).exists() and not arguments.overwrite:
+        raise UsageError(f"{arguments.out} holds scores already; choose another folder, or --overwrite")
+    # The page holds the plots and the pictures.
+    arguments.plots = arguments.plots or arguments.html
+    if arguments.plots:
+        from liverseg.evaluation.plots import need_matplotlib
+
+        need_matplotlib()
+    if arguments.compare:
+        from liverseg.evaluation.comparison import read_cases
+
+        if arguments.compare.resolve() == arguments.out.resolve():
+            raise UsageError("--compare names the folder of these scores; name an earlier evaluation's")
+        read_cases(arguments.compare)
+
+
+def _scored(arguments: argparse.Namespace, listener: Listener) -> list[CaseScores]:
+    from liverseg.evaluation.evaluate import evaluate_folders, without_truth
+    from liverseg.evaluation.phases import read_phases
+
+    phases = read_phases(arguments.phases) if arguments.phases else {}
     surplus = without_truth(arguments.pred, arguments.truth)
     if surplus and arguments.cases is None:
         listener.warning(f"no labels for {', '.join(surplus)} in {arguments.truth}: not scored")
     cases = []
-    for scores in evaluate_folders(arguments.pred, arguments.truth, arguments.cases, listener):
+    for scores in evaluate_folders(arguments.pred, arguments.truth, arguments.cases, listener, phases):
         cases.append(scores)
         if scores.failure:
             listener.warning(f"{scores.case} counts as failed: {scores.failure}")
         for note in scores.notes:
             listener.warning(f"{scores.case}: {note}")
-    summary = summarize(cases)
-    make_folder(arguments.out)
-    write_scores(arguments.out, cases, summary)
+    return cases
+
+
+def _compared(other: Path, own: Path, out: Path, with_plot: bool) -> Comparison:
+    """Compare two folders of scores and write what was found."""
+    from liverseg.evaluation.comparison import COMPARISON_PNG, compare_scores, scatter, write_comparison
+
+    comparison = compare_scores(other, own)
+    write_comparison(out, comparison)
+    if with_plot:
+        from liverseg.evaluation.plots import save_plot
+
+        save_plot(out / COMPARISON_PNG, scatter(comparison))
+    return comparison
+
+
+def _drawn(
+    arguments: argparse.Namespace, cases: list[CaseScores], listener: Listener
+) -> tuple[dict[str, Path], list[WorstPicture]]:
+    """Write plots, pictures and GIFs as asked; returns the plots by name, and the worst cases' pictures."""
+    plots: dict[str, Path] = {}
+    pictures: list[WorstPicture] = []
+    folders = (arguments.pred, arguments.truth, arguments.images)
     if arguments.plots:
         from liverseg.evaluation.plots import write_plots
         from liverseg.evaluation.worst_cases import write_worst_cases
 
-        listener(0.97, "plots")
-        write_plots(arguments.out, cases, arguments.training_log)
-        for line in write_worst_cases(
-            arguments.out, cases, arguments.pred, arguments.truth, arguments.images, arguments.worst
-        ):
+        plots = write_plots(arguments.out, cases, arguments.training_log)
+        pictures, missing = write_worst_cases(arguments.out, cases, *folders, arguments.worst)
+        for line in missing:
             listener.warning(line)
-    listener(1.0, "done")
-    listener.done(str(arguments.out), [*summary_lines(summary), f"Scores: {arguments.out}"])
-    return DONE
+    if arguments.gifs:
+        from liverseg.evaluation.slice_gif import write_gifs
+
+        for line in write_gifs(arguments.out, cases, *folders):
+            listener.warning(line)
+    return plots, pictures

@@ -38,6 +38,7 @@ class LabelMaps:
         lesions: integer, 0 outside of lesions.
         couinaud: one map a reading; none when there is no such file on this grid.
         vessels: or None when there is no such file on this grid.
+        lesions_told: whether a file says what is lesion and what is not; without one there are none.
         notes: files that are there but lie on no usable grid, one plain sentence each.
     """
 
@@ -48,6 +49,7 @@ class LabelMaps:
     couinaud: tuple[np.ndarray, ...] = ()
     vessels: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    lesions_told: bool = True
 
 
 def find_cases(folder: Path) -> dict[str, Path]:
@@ -96,10 +98,12 @@ def read_case(path: Path, onto: Geometry | None = None) -> LabelMaps:
             them are undone. None takes the grid of the likeliest liver file.
 
     Raises:
-        InputRefused: there is nothing to read, a file is damaged, or no liver lies on the wanted grid.
+        InputRefused: there is nothing to read, a file is damaged or has labels of other organs, or no liver
+            lies on the wanted grid.
     """
     if not path.is_dir():
         array, geometry = read_labels(path)
+        _check_values(array, path)
         array, geometry = _laid(array, geometry, onto, path)
         return LabelMaps(path, geometry, array > 0, (array == 2).astype(np.uint8))
     files = liver_files(path)
@@ -111,19 +115,43 @@ def read_case(path: Path, onto: Geometry | None = None) -> LabelMaps:
         except InputRefused as error:
             refusal = refusal or error
             continue
-        return _with_the_rest(path, array, geometry)
+        combined = case_name(file).startswith("liver_lesion")
+        if combined:
+            _check_values(array, file)
+        return _with_the_rest(path, array, geometry, combined)
     for file in _named(path, "couinaud") if not files else []:
         array, geometry = _laid(*read_labels(file), onto, file)
-        return _with_the_rest(path, (array > 0).astype(np.uint8), geometry)
+        return _with_the_rest(path, (array > 0).astype(np.uint8), geometry, False)
     raise refusal or InputRefused(
         f"{path} holds no liver; give a folder with liver or liver_lesion label maps"
     )
 
 
-def _with_the_rest(folder: Path, liver: np.ndarray, geometry: Geometry) -> LabelMaps:
-    """Add the other maps of the folder that lie on the liver's grid."""
+def _check_values(array: np.ndarray, path: Path) -> None:
+    """Refuse a map of more than liver and lesions: its vessels or kidneys would be scored as liver."""
+    if array.size and (array.min() < 0 or array.max() > 2):
+        raise InputRefused(
+            f"{path} has labels from {array.min()} to {array.max()}; it may have 0, 1 (liver) and 2 (lesion)"
+        )
+
+
+def _with_the_rest(folder: Path, liver: np.ndarray, geometry: Geometry, combined: bool) -> LabelMaps:
+    """Add the other maps of the folder that lie on the liver's grid.
+
+    Args:
+        combined: the liver's map is one of liver and lesions, whether or not it has a lesion.
+
+    Raises:
+        InputRefused: the lesions lie on another grid than the liver and stand in no other map.
+    """
     notes: list[str] = []
     separate = _on_grid(folder, "lesions", geometry, notes)
+    told = bool(separate) or combined or bool((liver == 2).any())
+    if _named(folder, "lesions") and not told:
+        # Scored without them, every lesion would silently become liver.
+        raise InputRefused(
+            f"{folder}: the lesions are not on the grid of the liver; give both on the grid of the CT"
+        )
     lesions = separate[0] if separate else (liver == 2).astype(np.uint8)
     vessels = _on_grid(folder, "vessels", geometry, notes)
     return LabelMaps(
@@ -134,6 +162,7 @@ def _with_the_rest(folder: Path, liver: np.ndarray, geometry: Geometry) -> Label
         tuple(_on_grid(folder, "couinaud", geometry, notes)),
         vessels[0] if vessels else None,
         tuple(notes),
+        told,
     )
 
 

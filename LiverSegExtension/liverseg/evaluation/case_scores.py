@@ -7,14 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from liverseg.evaluation.case_files import LabelMaps
-from liverseg.evaluation.couinaud_scores import LesionSegments, lesion_segments, segment_dice
+from liverseg.evaluation.class_scores import ClassScores, class_scores
+from liverseg.evaluation.couinaud_scores import (
+    NUMERALS,
+    LesionSegments,
+    component_segments,
+    lesion_segments,
+    segment_dice,
+)
 from liverseg.evaluation.lesion_matching import LesionMatches, MatchedLesion, match_lesions
 from liverseg.evaluation.overlap import Overlap, dice, overlap_of
+from liverseg.evaluation.phases import UNKNOWN
+from liverseg.evaluation.slice_scores import SliceScore, slice_scores
 from liverseg.evaluation.surface_distance import penalty_mm, surface_distances
 from liverseg.geometry import bounding_box
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
 
 TOLERANCES_MM = (1.0, 2.0, 5.0)
+WITHOUT_LESIONS = "the labels have no map of lesions: taken as a liver without any, every claim as false"
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,8 @@ class StructureScores:
             (:mod:`liverseg.evaluation.surface_distance`); the scan's diagonal when one mask is empty.
         surface_dice: by tolerance, in the order of :data:`TOLERANCES_MM`; 0 when one mask is empty.
         penalized: whether the distances are penalties.
+        failed: there is no usable prediction. Dice, IoU and sensitivity are then 0 even where there was
+            nothing to find: no answer is not a right one.
     """
 
     overlap: Overlap
@@ -35,6 +47,22 @@ class StructureScores:
     average_distance_mm: float
     surface_dice: tuple[float, ...]
     penalized: bool
+    failed: bool = False
+
+    @property
+    def dice(self) -> float:
+        """Dice; 1 when both masks are empty, 0 for a failed case."""
+        return 0.0 if self.failed else self.overlap.dice
+
+    @property
+    def iou(self) -> float:
+        """IoU, likewise."""
+        return 0.0 if self.failed else self.overlap.iou
+
+    @property
+    def sensitivity(self) -> float:
+        """Sensitivity, likewise."""
+        return 0.0 if self.failed else self.overlap.sensitivity
 
 
 @dataclass(frozen=True)
@@ -55,6 +83,11 @@ class CaseScores:
         failure: why there is no usable prediction; all scores are then those of an empty one.
         lesions: all lesions as one mask.
         truth, claims: each lesion, and each claim, matched.
+        classes: voxels by class.
+        slices: from below upwards.
+        truth_segments, claim_segments: the segment with most of each lesion and claim, by the first reading
+            of the labels, or else by the prediction; None each where neither has segments.
+        phase: of the contrast medium, as told; "unknown" where nobody did.
         couinaud_dice: segments I to VIII, mean over the readings; None without a reference.
         lesion_segments: primary segments of the true lesions; empty without a reference.
         vessels: None without a reference.
@@ -69,6 +102,11 @@ class CaseScores:
     lesions: StructureScores
     truth: tuple[MatchedLesion, ...]
     claims: tuple[MatchedLesion, ...]
+    classes: ClassScores
+    slices: tuple[SliceScore, ...]
+    truth_segments: tuple[str | None, ...]
+    claim_segments: tuple[str | None, ...]
+    phase: str = UNKNOWN
     couinaud_dice: tuple[float, ...] | None = None
     lesion_segments: tuple[LesionSegments, ...] = ()
     vessels: VesselScores | None = None
@@ -117,14 +155,19 @@ def score_case(
     empty = np.zeros(shape, dtype=np.uint8)
     liver = empty > 0 if predicted is None else predicted.liver
     lesions = empty if predicted is None else predicted.lesions
+    failed = predicted is None
     box = bounding_box(truth.liver | liver | (lesions > 0)) or (slice(0, 1),) * 3
     spacing, voxel_ml = truth.geometry.spacing_kji, truth.geometry.voxel_volume_ml
     penalty = penalty_mm(truth.geometry)
 
     def scores(one: np.ndarray, other: np.ndarray) -> StructureScores:
+        overlap = overlap_of(one, other, voxel_ml, int(np.prod(shape)))
+        if failed:
+            nothing = (0.0,) * len(TOLERANCES_MM)
+            return StructureScores(overlap, penalty, penalty, penalty, nothing, True, True)
         distances = surface_distances(one, other, spacing, penalty)
         return StructureScores(
-            overlap_of(one, other, voxel_ml, int(np.prod(shape))),
+            overlap,
             distances.hausdorff_mm,
             distances.hausdorff95_mm,
             distances.average_mm,
@@ -140,12 +183,14 @@ def score_case(
     if truth.couinaud and with_couinaud:
         readings = [reading[box] for reading in truth.couinaud]
         split = predicted.couinaud[0] if predicted is not None and predicted.couinaud else empty
-        couinaud = segment_dice(readings, split[box])
+        couinaud = (0.0,) * len(NUMERALS) if failed else segment_dice(readings, split[box])
         segments = lesion_segments(readings, split[box], matches, voxel_ml)
+    maps = truth.couinaud or (() if predicted is None else predicted.couinaud)
+    couinaud_map = maps[0][box] if maps else None
     vessels = None
     if truth.vessels is not None and with_vessels:
         found = predicted.vessels if predicted is not None and predicted.vessels is not None else empty
-        vessels = _vessel_scores(truth.vessels[box], found[box], true_liver)
+        vessels = _vessel_scores(truth.vessels[box], found[box], true_liver, failed)
     result = CaseScores(
         case=case,
         failure=failure,
@@ -153,18 +198,35 @@ def score_case(
         lesions=scores(true_lesions, found_lesions),
         truth=matches.truth,
         claims=matches.claims,
+        classes=class_scores(
+            (true_liver, true_lesions), (found_liver, found_lesions), int(np.prod(shape)), failed
+        ),
+        slices=slice_scores((truth.liver, truth.lesions > 0), (liver, lesions > 0), truth.geometry),
+        truth_segments=_places(couinaud_map, matches.truth_labels, len(matches.truth)),
+        claim_segments=_places(couinaud_map, matches.claim_labels, len(matches.claims)),
         couinaud_dice=couinaud,
         lesion_segments=segments,
         vessels=vessels,
-        notes=truth.notes + (() if predicted is None else predicted.notes),
+        notes=(
+            *(() if truth.lesions_told else (WITHOUT_LESIONS,)),
+            *truth.notes,
+            *(() if predicted is None else predicted.notes),
+        ),
     )
     return Scored(result, matches, box)
 
 
-def _vessel_scores(truth: np.ndarray, found: np.ndarray, liver: np.ndarray) -> VesselScores:
+def _places(couinaud: np.ndarray | None, components: np.ndarray, count: int) -> tuple[str | None, ...]:
+    return (None,) * count if couinaud is None else component_segments(couinaud, components, count)
+
+
+def _vessel_scores(truth: np.ndarray, found: np.ndarray, liver: np.ndarray, failed: bool) -> VesselScores:
     """Vessels inside the true liver alone: outside of it the labels reach as far as their readers liked."""
     truth, found = np.where(liver, truth, 0), np.where(liver, found, 0)
     told = bool(np.isin(truth, (PORTAL_VEIN.label, HEPATIC_VEINS.label)).any())
+    if failed:
+        kind = 0.0 if told else None
+        return VesselScores(0.0, kind, kind)
     kinds = [
         dice(truth == label, found == label) if told else None
         for label in (PORTAL_VEIN.label, HEPATIC_VEINS.label)

@@ -14,6 +14,8 @@ from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB, SEGMENTS, numeral
 from liverseg.lesion_measures import primary_segment, segment_shares
 
 NUMERALS = tuple(numeral(segment) for segment in SEGMENTS)
+# Where a component lies of which no voxel has a segment.
+OUTSIDE = "outside"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,22 @@ def lesion_segments(
             )
         )
     return tuple(rows)
+
+
+def component_segments(couinaud: np.ndarray, components: np.ndarray, count: int) -> tuple[str, ...]:
+    """The one segment that has most of each component, or ``OUTSIDE``; for groups, where each counts once.
+
+    Args:
+        couinaud: a map of segments (1..8, 9 as 4), (k, j, i).
+        components: ids 1..count on the same grid.
+    """
+    inside = components > 0
+    size = SEGMENTS[-1].label + 1
+    segments = undivided(couinaud)[inside].astype(np.int64)
+    segments[segments >= size] = 0
+    pairs = components[inside].astype(np.int64) * size + segments
+    table = np.bincount(pairs, minlength=(count + 1) * size).reshape(-1, size)[1 : count + 1, 1:]
+    return tuple(NUMERALS[int(row.argmax())] if row.any() else OUTSIDE for row in table)
 
 
 def _primary(labels_inside: np.ndarray, voxel_ml: float) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from liverseg.evaluation.case_files import STAGE1_FILE, LabelMaps, find_cases, r
 from liverseg.evaluation.case_scores import CaseScores, Scored, score_case
 from liverseg.evaluation.lesion_matching import LesionMatches
 from liverseg.evaluation.overlap import dice
+from liverseg.evaluation.phases import phase_of
 from liverseg.progress import Progress, silent
 from liverseg.reading import read_labels
 
@@ -25,7 +26,11 @@ LESION_SCORES_FILE = "lesion_scores.json"
 
 
 def evaluate_folders(
-    predictions: Path, truths: Path, cases: list[str] | None = None, progress: Progress = silent
+    predictions: Path,
+    truths: Path,
+    cases: list[str] | None = None,
+    progress: Progress = silent,
+    phases: Mapping[str, str] | None = None,
 ) -> Iterator[CaseScores]:
     """Score every case of the truth; one without a usable prediction counts as a failure.
 
@@ -36,6 +41,7 @@ def evaluate_folders(
         predictions: a folder a case as ``liverseg segment`` writes it, or a label map a case.
         truths: see :mod:`liverseg.evaluation.case_files`.
         cases: score these alone; None for all of the truth.
+        phases: contrast phase by case, where told; else it is taken from the case's name.
 
     Raises:
         liverseg.errors.UsageError: a folder holds no case, or a named case has no truth.
@@ -58,7 +64,8 @@ def evaluate_folders(
         scored = score_case(
             case, truth, predicted, failure, with_couinaud=with_couinaud, with_vessels=with_vessels
         )
-        yield _with_extras(scored, labeled[case], predicted)
+        phase = (phases or {}).get(case) or phase_of(case)
+        yield replace(_with_extras(scored, labeled[case], predicted), phase=phase)
 
 
 def without_truth(predictions: Path, truths: Path) -> list[str]:

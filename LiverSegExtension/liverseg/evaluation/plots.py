@@ -15,6 +15,9 @@ import numpy as np
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.evaluation.case_scores import CaseScores, StructureScores
+from liverseg.evaluation.error_groups import error_groups
+from liverseg.evaluation.error_plots import dice_by_slice, errors_by_group
+from liverseg.evaluation.plot_style import BLUE, GRAY, GREEN, RED, plain
 from liverseg.writers.atomic import make_folder, written_whole
 
 if TYPE_CHECKING:
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLOTS_FOLDER = "plots"
-# After Paul Tol's bright scheme, which people with color vision deficiency can tell apart.
-BLUE, RED, GREEN, GRAY = "#4477AA", "#EE6677", "#228833", "#777777"
 # Limits of agreement after Bland and Altman, Lancet 1986.
 LIMITS_SD = 1.96
 
@@ -35,11 +36,15 @@ def need_matplotlib() -> None:
         UsageError: it is not.
     """
     if find_spec("matplotlib") is None:
-        raise UsageError("plots need matplotlib; pip install 'liverseg[evaluate]', or leave --plots out")
+        raise UsageError(
+            "plots need matplotlib; pip install 'liverseg[evaluate]', or leave --plots and --html out"
+        )
 
 
-def write_plots(folder: Path, cases: Sequence[CaseScores], training_logs: Sequence[Path] = ()) -> list[Path]:
-    """Write all plots into ``folder/plots``; returns their paths.
+def write_plots(
+    folder: Path, cases: Sequence[CaseScores], training_logs: Sequence[Path] = ()
+) -> dict[str, Path]:
+    """Write all plots into ``folder/plots``; returns their paths by name.
 
     Raises:
         InputRefused: a training log that is none.
@@ -49,25 +54,34 @@ def write_plots(folder: Path, cases: Sequence[CaseScores], training_logs: Sequen
         "dice_distribution": dice_distribution(cases),
         "lesion_dice_by_size": lesion_dice_by_size(cases),
         "volume_agreement": volume_agreement(cases),
+        "dice_by_slice": dice_by_slice(cases),
+        "errors_by_group": errors_by_group(error_groups(cases)),
     }
     if training_logs:
         figures["loss"] = loss_curves(training_logs)
     make_folder(folder / PLOTS_FOLDER)
-    paths = []
-    for name, figure in figures.items():
-        path = folder / PLOTS_FOLDER / f"{name}.png"
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=150)
-        paths.append(path)
-    return paths
+    return {
+        name: save_plot(folder / PLOTS_FOLDER / f"{name}.png", figure) for name, figure in figures.items()
+    }
+
+
+def save_plot(path: Path, figure: Figure) -> Path:
+    """Write a figure as PNG; returns its path.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    return path
 
 
 def dice_distribution(cases: Sequence[CaseScores]) -> Figure:
     """Dice of every case: liver, lesions (cases with lesions), Couinaud mean over segments."""
     columns = {
-        "Liver": ([case.liver.overlap.dice for case in cases], BLUE),
+        "Liver": ([case.liver.dice for case in cases], BLUE),
         "Lesions\n(cases with lesions)": (
-            [case.lesions.overlap.dice for case in cases if case.has_lesions],
+            [case.lesions.dice for case in cases if case.has_lesions],
             RED,
         ),
         "Couinaud\n(mean of segments)": (
@@ -235,7 +249,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
-    _plain(axes)
+    plain(axes)
     return figure, axes
 
 
@@ -244,11 +258,6 @@ def _two_panels(width: float, height: float) -> tuple[Figure, Axes, Axes]:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    _plain(left)
-    _plain(right)
+    plain(left)
+    plain(right)
     return figure, left, right
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(visible=True, axis="y", linewidth=0.4)
-    axes.spines[["top", "right"]].set_visible(False)

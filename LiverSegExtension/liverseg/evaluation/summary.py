@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from liverseg.evaluation.case_scores import TOLERANCES_MM, CaseScores, StructureScores
+from liverseg.evaluation.class_scores import CLASSES, ClassScores
 from liverseg.evaluation.couinaud_scores import NUMERALS
 from liverseg.evaluation.lesion_matching import SIZE_CLASSES, Detection, MatchedLesion, detection
 from liverseg.evaluation.overlap import pooled_dice
+from liverseg.evaluation.slice_scores import slice_summary
 from liverseg.training.persons import person_of
 
 TEN_MM_AND_MORE = "10 mm and more"
@@ -41,6 +43,8 @@ def summarize(cases: Sequence[CaseScores]) -> dict[str, object]:
         "lesions": _lesions(cases, with_lesions),
         "couinaud": _couinaud(cases),
         "vessels": _vessels(cases),
+        "classes": _classes(cases),
+        "slices": slice_summary([case.slices for case in cases]),
     }
 
 
@@ -53,7 +57,9 @@ def person_mean(values: dict[str, float]) -> float | None:
 
 
 def spread(values: dict[str, float], higher_is_better: bool = True) -> dict[str, object]:
-    """Mean, median, standard deviation and worst value over cases, with the worst case's name."""
+    """Mean, median, standard deviation (of these cases, not of a population they were drawn from) and worst
+    value over cases, with the worst case's name.
+    """
     if not values:
         return {"cases": 0, "mean": None, "median": None, "sd": None, "worst": None, "worst_case": None}
     numbers = np.array(list(values.values()), dtype=float)
@@ -72,9 +78,9 @@ def structure_values(scores: StructureScores) -> dict[str, float]:
     """The scores of a structure by name; the volume error in percent only where the truth has a volume."""
     overlap = scores.overlap
     values = {
-        "dice": overlap.dice,
-        "iou": overlap.iou,
-        "sensitivity": overlap.sensitivity,
+        "dice": scores.dice,
+        "iou": scores.iou,
+        "sensitivity": scores.sensitivity,
         "specificity": overlap.specificity,
         "hausdorff_mm": scores.hausdorff_mm,
         "hausdorff95_mm": scores.hausdorff95_mm,
@@ -86,6 +92,26 @@ def structure_values(scores: StructureScores) -> dict[str, float]:
     if overlap.volume_error_percent is not None:
         values["volume_error_percent"] = overlap.volume_error_percent
     return values
+
+
+def class_values(scores: ClassScores) -> dict[str, float]:
+    """The scores of voxels by class, by name."""
+    by_class = {
+        f"dice_{name.replace(' ', '_')}": dice for name, dice in zip(CLASSES, scores.dice, strict=True)
+    }
+    return {
+        "pixel_accuracy": scores.pixel_accuracy,
+        "liver_pixel_accuracy": scores.liver_pixel_accuracy,
+        "macro_dice": scores.macro_dice,
+        "macro_dice_with_background": scores.macro_dice_with_background,
+        **by_class,
+    }
+
+
+def _classes(cases: Sequence[CaseScores]) -> dict[str, object]:
+    tables = {case.case: class_values(case.classes) for case in cases}
+    names = next(iter(tables.values()))
+    return {name: spread({case: table[name] for case, table in tables.items()}) for name in names}
 
 
 def _structure(
@@ -121,7 +147,7 @@ def _lesions(cases: Sequence[CaseScores], with_lesions: Sequence[CaseScores]) ->
     return _structure(with_lesions, lambda case: case.lesions) | {
         "cases_with_lesions": len(with_lesions),
         "persons_with_lesions": len({person_of(case.case) for case in with_lesions}),
-        "person_mean_dice": person_mean({c.case: c.lesions.overlap.dice for c in with_lesions}),
+        "person_mean_dice": person_mean({c.case: c.lesions.dice for c in with_lesions}),
         "global_dice": pooled_dice([case.lesions.overlap for case in cases]),
         "any_overlap": _by_size(truth, claims, by_shape=False),
         "iou_over_0.5": _by_size(truth, claims, by_shape=True),

@@ -12,25 +12,29 @@ import numpy as np
 
 from liverseg.evaluation.case_scores import CaseScores, StructureScores
 from liverseg.evaluation.couinaud_scores import NUMERALS
+from liverseg.evaluation.error_groups import ErrorGroup, error_groups
 from liverseg.evaluation.lesion_matching import MatchedLesion, detection
-from liverseg.evaluation.summary import TEN_MM_AND_MORE, structure_values
+from liverseg.evaluation.summary import TEN_MM_AND_MORE, class_values, structure_values
 from liverseg.training.persons import person_of
 from liverseg.writers.atomic import written_whole
 
 CASES_FILE, LESIONS_FILE, SUMMARY_FILE = "cases.csv", "lesions.csv", "summary.json"
+SLICES_FILE, ERRORS_FILE = "slices.csv", "errors.csv"
 DECIMALS = 5
 
 Row = dict[str, object]
 
 
 def write_scores(folder: Path, cases: Sequence[CaseScores], summary: dict[str, object]) -> None:
-    """Write ``cases.csv``, ``lesions.csv`` and ``summary.json``; an unknown value is an empty field or null.
+    """Write cases, lesions, slices, error groups and the summary; an unknown value is an empty field or null.
 
     Raises:
         UsageError: a file cannot be written.
     """
     _write_csv(folder / CASES_FILE, [case_row(case) for case in cases])
     _write_csv(folder / LESIONS_FILE, [row for case in cases for row in lesion_rows(case)], LESION_FIELDS)
+    _write_csv(folder / SLICES_FILE, [row for case in cases for row in slice_rows(case)], SLICE_FIELDS)
+    _write_csv(folder / ERRORS_FILE, [error_row(group) for group in error_groups(cases)])
     with written_whole(folder / SUMMARY_FILE) as temporary:
         temporary.write_text(json.dumps(_rounded(summary), indent=2) + "\n", encoding="utf-8")
 
@@ -41,6 +45,7 @@ def case_row(case: CaseScores) -> Row:
     row: Row = {
         "case": case.case,
         "person": person_of(case.case),
+        "phase": case.phase,
         "failure": case.failure,
         "lesions": len(case.truth),
         "claims": len(case.claims),
@@ -52,6 +57,7 @@ def case_row(case: CaseScores) -> Row:
         "f1": any_overlap.f1,
     }
     row |= _columns("liver", case.liver) | _columns("lesion", case.lesions)
+    row |= class_values(case.classes)
     row["stage1_liver_dice"] = case.stage1_dice
     dices = case.couinaud_dice
     row["couinaud_dice"] = float(np.mean(dices)) if dices else None
@@ -68,6 +74,7 @@ def case_row(case: CaseScores) -> Row:
 LESION_FIELDS = [
     *("case", "kind", "id", "volume_ml", "diameter_mm", "size_class", "matched", "iou", "dice", "partners"),
     *("confidence_mean", "confidence_max", "segment", "segment_by_map", "segment_by_report"),
+    "place",
 ]
 
 
@@ -75,18 +82,56 @@ def lesion_rows(case: CaseScores) -> list[Row]:
     """One row a true lesion (kind "true") and one a predicted lesion (kind "claim")."""
     segments = {row.lesion: row for row in case.lesion_segments}
     rows = []
-    for lesion in case.truth:
-        row = _lesion_row(case.case, "true", lesion)
+    for lesion, place in zip(case.truth, case.truth_segments, strict=True):
+        row = _lesion_row(case.case, "true", lesion) | {"place": place}
         if lesion.id in segments:
             named = segments[lesion.id]
             row["segment"] = " or ".join(dict.fromkeys(s or "-" for s in named.truth))
             row["segment_by_map"], row["segment_by_report"] = named.by_map, named.by_claim
         rows.append(row)
-    for claim in case.claims:
-        row = _lesion_row(case.case, "claim", claim)
+    for claim, place in zip(case.claims, case.claim_segments, strict=True):
+        row = _lesion_row(case.case, "claim", claim) | {"place": place}
         mean, largest = (case.confidences or {}).get(claim.id, (None, None))
         rows.append(row | {"confidence_mean": mean, "confidence_max": largest})
     return rows
+
+
+SLICE_FIELDS = [
+    *("case", "slice", "position", "liver_dice", "liver_truth_ml", "liver_predicted_ml"),
+    *("lesion_dice", "lesion_truth_ml", "lesion_predicted_ml"),
+]
+
+
+def slice_rows(case: CaseScores) -> list[Row]:
+    """One row a slice that holds something; empty where a structure is in neither truth nor prediction."""
+    rows = []
+    for score in case.slices:
+        row: Row = {"case": case.case, "slice": score.name, "position": score.position}
+        for name, overlap in (("liver", score.liver), ("lesion", score.lesions)):
+            row[f"{name}_dice"] = overlap.dice if overlap else None
+            row[f"{name}_truth_ml"] = overlap.truth_ml if overlap else None
+            row[f"{name}_predicted_ml"] = overlap.predicted_ml if overlap else None
+        rows.append(row)
+    return rows
+
+
+def error_row(group: ErrorGroup) -> Row:
+    """A group of lesions or cases in one row."""
+    return {
+        "groups_by": group.kind,
+        "group": group.name,
+        "cases": group.cases,
+        "failed": group.failed,
+        "lesions": group.lesions,
+        "found": group.found,
+        "recall": group.recall,
+        "lesion_dice": group.lesion_dice,
+        "claims": group.claims,
+        "false_claims": group.false_claims,
+        "precision": group.precision,
+        "liver_dice": group.liver_dice,
+        "case_lesion_dice": group.case_lesion_dice,
+    }
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:

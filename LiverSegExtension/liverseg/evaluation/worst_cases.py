@@ -32,7 +32,17 @@ LIVER_COLOR, LESION_COLOR = "#66CCEE", "#EE6677"
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
+class WorstPicture:
+    """A picture of a bad case: its file, and as what it is among the worst."""
+
+    path: Path
+    why: str
+    rank: int
+    scores: CaseScores
+
+
+@dataclass(frozen=True, eq=False)
+class CaseView:
     """Canonical arrays (S, P, L), cropped to what is drawn; voxel size (z, y, x) in mm.
 
     ``slice_names`` says where each axial slice is in the files, such as "k = 42".
@@ -52,8 +62,8 @@ def worst(cases: Sequence[CaseScores], count: int) -> dict[str, list[CaseScores]
     """
     shown = [case for case in cases if case.failure is None]
     orders: dict[str, Callable[[CaseScores], float]] = {
-        "lesions": lambda case: case.lesions.overlap.dice,
-        "liver": lambda case: case.liver.overlap.dice,
+        "lesions": lambda case: case.lesions.dice,
+        "liver": lambda case: case.liver.dice,
         "false_lesions": lambda case: -len(case.false_claims),
     }
     kept = {
@@ -71,8 +81,8 @@ def write_worst_cases(
     truths: Path,
     images: Path | None = None,
     count: int = 3,
-) -> list[str]:
-    """Write ``folder/worst/<why>_<rank>_<case>.png``; returns a plain sentence for each case without a CT.
+) -> tuple[list[WorstPicture], list[str]]:
+    """Write ``folder/worst/<why>_<rank>_<case>.png``; returns these, and a line for each case without a CT.
 
     A case that is among the worst in two ways is drawn once. Pictures of an earlier evaluation are removed.
 
@@ -90,12 +100,11 @@ def write_worst_cases(
         for path in (folder / WORST_FOLDER).glob(f"{why}_*.png"):
             path.unlink()
     missing: dict[str, str] = {}
-    drawn = set()
+    pictures: dict[str, WorstPicture] = {}
     for why, chosen in worst(cases, count).items():
         for rank, scores in enumerate(chosen, start=1):
-            if scores.case in drawn:
+            if scores.case in pictures:
                 continue
-            drawn.add(scores.case)
             predicted = read_case(found[scores.case])
             truth = read_case(labeled[scores.case], predicted.geometry)
             ct = find_ct(scores.case, predicted.geometry, images or labeled[scores.case])
@@ -103,10 +112,11 @@ def write_worst_cases(
                 missing[scores.case] = (
                     f"no CT was found for the picture of {scores.case}; it shows labels alone"
                 )
-            name = f"{why}_{rank}_{scores.case}.png"
-            with written_whole(folder / WORST_FOLDER / name) as temporary:
+            path = folder / WORST_FOLDER / f"{why}_{rank}_{scores.case}.png"
+            with written_whole(path) as temporary:
                 _draw(temporary, scores, truth, predicted, ct)
-    return list(missing.values())
+            pictures[scores.case] = WorstPicture(path, why, rank, scores)
+    return list(pictures.values()), list(missing.values())
 
 
 def find_ct(case: str, geometry: Geometry, where: Path) -> np.ndarray | None:
@@ -134,7 +144,7 @@ def _draw(
 ) -> None:
     from matplotlib.figure import Figure
 
-    view = _view(truth, predicted, ct)
+    view = case_view(truth, predicted, ct)
     lesions = bool(truth.lesions.any() or predicted.lesions.any())
     rows = [("lesions", 1, 0)] if lesions else []
     rows += [("liver", 0, 0), ("liver", 0, 1)]
@@ -150,7 +160,8 @@ def _draw(
             _show(each, view, masks, axis, index)
             each.set_title(f"{name}, {place} (most wrong {what})", color="white", fontsize=9)
     figure.suptitle(
-        f"{scores.case}: liver Dice {scores.liver.overlap.dice:.3f}, lesion Dice "
+        # Without the case's name, which may be a patient's: the file has it.
+        f"Liver Dice {scores.liver.overlap.dice:.3f}, lesion Dice "
         f"{scores.lesions.overlap.dice:.3f}, {sum(x.is_matched() for x in scores.truth)} of "
         f"{len(scores.truth)} lesions found, {len(scores.false_claims)} false   "
         "(blue: liver, red: lesions)",
@@ -160,7 +171,7 @@ def _draw(
     figure.savefig(path, dpi=110)
 
 
-def _view(truth: LabelMaps, predicted: LabelMaps, ct: np.ndarray | None) -> _View:
+def case_view(truth: LabelMaps, predicted: LabelMaps, ct: np.ndarray | None) -> CaseView:
     order = CanonicalOrder.of(truth.geometry)
     spacing = order.geometry(truth.geometry).spacing_kji
     margins = [int(round(MARGIN_MM / s)) for s in spacing]
@@ -174,7 +185,7 @@ def _view(truth: LabelMaps, predicted: LabelMaps, ct: np.ndarray | None) -> _Vie
     if order.flips[0]:
         numbers = numbers[::-1]
     gray = np.full(truth.geometry.shape, 60, dtype=np.uint8) if ct is None else windowed(ct)
-    return _View(
+    return CaseView(
         part(gray),
         (part(truth.liver), part(truth.lesions > 0)),
         (part(predicted.liver), part(predicted.lesions > 0)),
@@ -190,7 +201,7 @@ def _busiest(mask: np.ndarray, axis: int) -> int:
 
 
 def _show(
-    axes: Axes, view: _View, masks: tuple[np.ndarray, np.ndarray] | None, axis: int, index: int
+    axes: Axes, view: CaseView, masks: tuple[np.ndarray, np.ndarray] | None, axis: int, index: int
 ) -> None:
     rows, columns = (a for a in range(3) if a != axis)
     aspect = view.spacing[rows] / view.spacing[columns]

@@ -100,6 +100,7 @@ class TrainerConfig:
         devices: how many GPUs (Lightning's DDP for more than one).
         keep: checkpoints kept besides the last one, the best by validation loss.
         patience: validations without gain before training stops; 0 for never.
+        pictures: samples whose Dice and pictures are logged each epoch; 0 for none.
         wandb: also log to Weights & Biases (needs the wandb package).
         threads: of PyTorch in the training process; 0 for its own choice.
     """
@@ -115,6 +116,7 @@ class TrainerConfig:
     devices: int = 1
     keep: int = 1
     patience: int = 0
+    pictures: int = 4
     wandb: bool = False
     threads: int = 0
 

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -219,6 +219,11 @@ class TimeBudget(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.used_s = float(state_dict["used_s"])
+
+    @property
+    def averaged(self) -> TaskModule | None:
+        """The module with the averaged weights, while training."""
+        return None if self._average_model is None else cast(TaskModule, self._average_model.module)
 
 
 class EpochLog(pl.Callback):

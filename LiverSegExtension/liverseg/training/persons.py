@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-
 # One person under several LiTS numbers (seen by comparing their scans and vessels).
 _SAME_LITS_PERSON = {1: 0, 7: 6, 8: 6, 9: 6, 10: 6, 15: 14, 12: 11}
 # The Decathlon's names of the same scans: Task03_Liver has those of LiTS by LiTS's numbers.
@@ -23,11 +21,3 @@ def person_of(case: str) -> str:
             return f"ircad_{number - 27:03d}"
         number = _SAME_LITS_PERSON.get(number, number)
     return f"{source}_{number:03d}"
-
-
-def folds(cases: list[str], count: int, seed: int) -> list[list[str]]:
-    """``count`` lists of held-out cases, each person in one fold only; the same for the same seed."""
-    persons = sorted({person_of(c) for c in cases})
-    np.random.default_rng(seed).shuffle(persons)
-    fold_of = {person: n % count for n, person in enumerate(persons)}
-    return [[c for c in sorted(cases) if fold_of[person_of(c)] == n] for n in range(count)]

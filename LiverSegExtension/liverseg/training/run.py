@@ -26,6 +26,7 @@ from liverseg.training.lightning_parts import (
     TimeBudget,
 )
 from liverseg.training.persons import person_of
+from liverseg.training.pictures import Pictures
 from liverseg.training.sampling import Shares
 from liverseg.training.splits import read_splits
 from liverseg.training.tasks import TASKS, Task, network_description
@@ -146,6 +147,8 @@ def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callbac
     ]
     if config.trainer.minutes:
         callbacks.append(TimeBudget(config.trainer.minutes))
+    if config.trainer.pictures:
+        callbacks.append(Pictures(config.trainer.pictures, config.seed))
     if validated:
         callbacks.append(
             ModelCheckpoint(
