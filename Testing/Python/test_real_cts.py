@@ -1,4 +1,7 @@
-"""Real CTs of persons that the bundled weights never saw (with LIVERSEG_DATA)."""
+"""Real CTs through the whole road (with LIVERSEG_DATA).
+
+No score: the bundled weights learned from these persons. What unseen persons get stands in the model card.
+"""
 
 from __future__ import annotations
 
