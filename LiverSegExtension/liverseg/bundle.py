@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 DEFAULT_MODEL = "liverseg-1.1"
 STAGES = ("stage1", "stage2", "couinaud")
 # MONAI's DynUNet lists the same layers twice in its state: by their own names and inside this chain.
-_SECOND_NAMES = "skip_layers."
+_SECOND_NAMES = ("skip_layers.", "plane.skip_layers.")
 # The networks of a block of :func:`networks_kept`, by bundle folder and stage.
 _kept: ContextVar[dict[tuple[Path, str], torch.nn.Module] | None] = ContextVar("kept_networks", default=None)
 
@@ -179,7 +179,11 @@ def _load_network(bundle: Bundle, stage: str) -> torch.nn.Module:
             f"{path} is damaged or changed (sha256 differs from the card); copy the bundle again"
         )
     network = build_network(card.network)
-    weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+    # Half precision is for the file alone; whole numbers (counters, indices) stay what they are.
+    weights = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in load_file(path).items()
+    }
     try:
         missing, surplus = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -196,7 +200,7 @@ def save_network(network: torch.nn.Module, path: Path) -> str:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     half = {
-        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        name: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else None).contiguous()
         for name, tensor in network.state_dict().items()
         if not name.startswith(_SECOND_NAMES)
     }

@@ -18,6 +18,7 @@ from liverseg.inference import sliding_scores
 from liverseg.intensity import normalize_hu
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
 from liverseg.lesion_masks import lesion_masks_from_scores
+from liverseg.networks import resolution_levels
 from liverseg.postprocess import fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
 from liverseg.resample import grid_for_spacing, resize
@@ -127,12 +128,13 @@ def find_liver(
     shape = grid_for_spacing(hu.shape, spacing, [card.spacing_mm] * 3)
     window = hu_window(card)
     inputs = resize(torch.from_numpy(normalize_hu(hu, window)), shape)[None]
-    levels = len(card.network["filters"])
+    levels = resolution_levels(card.network)
     scores, ran = on_ladder(
         device,
         lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, 0.25, progress=progress),
     )
-    mask = keep_main_parts(scores[1].numpy() > 0.5, SMALLEST_PART)
+    # A network that tells lesions from the liver may find the liver, too.
+    mask = keep_main_parts(scores[1:].sum(dim=0).numpy() > 0.5, SMALLEST_PART)
     voxel_ml = float(np.prod([n * s / c for n, s, c in zip(hu.shape, spacing, shape, strict=True)])) / 1000
     if mask.sum() * voxel_ml < SMALLEST_LIVER_ML:
         return None, ran
@@ -200,11 +202,13 @@ def find_lesions(
     image = resize(torch.from_numpy(normalize_hu(crop, window)), shape)
     known = mask_on_crop(rough, hu.shape, shape)
     near = grown(known, int(round(REACH_MM / card.spacing_mm)))
-    levels = len(card.network["filters"])
+    levels = resolution_levels(card.network)
+    # A network that was trained on the CT alone does not see stage 1's liver.
+    inputs = torch.stack([image, known][: int(card.network["in_channels"])])
     scores, ran = on_ladder(
         device,
         lambda rung: sliding_scores(
-            network, torch.stack([image, known]), card.patch, levels, rung, OVERLAP[quality], near, progress
+            network, inputs, card.patch, levels, rung, OVERLAP[quality], near, progress
         ),
     )
     scores[1:] *= near
