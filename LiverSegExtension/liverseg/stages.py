@@ -125,13 +125,14 @@ def find_liver(
     """
     network = load_network(bundle, "stage1")
     card = bundle.networks["stage1"]
-    shape = grid_for_spacing(hu.shape, spacing, [card.spacing_mm] * 3)
+    shape = grid_for_spacing(hu.shape, spacing, card.grid_spacing(hu.shape, spacing))
     window = hu_window(card)
     inputs = resize(torch.from_numpy(normalize_hu(hu, window)), shape)[None]
     levels = resolution_levels(card.network)
+    overlap = 0.25 if card.overlap is None else card.overlap
     scores, ran = on_ladder(
         device,
-        lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, 0.25, progress=progress),
+        lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, overlap, progress=progress),
     )
     # A network that tells lesions from the liver may find the liver, too.
     mask = keep_main_parts(scores[1:].sum(dim=0).numpy() > 0.5, SMALLEST_PART)
@@ -197,24 +198,26 @@ def find_lesions(
     network = load_network(bundle, "stage2")
     card = bundle.networks["stage2"]
     crop = hu[rough.box]
-    shape = grid_for_spacing(crop.shape, spacing, [card.spacing_mm] * 3)
+    target = card.grid_spacing(hu.shape, spacing)
+    shape = grid_for_spacing(crop.shape, spacing, target)
     window = hu_window(card)
     image = resize(torch.from_numpy(normalize_hu(crop, window)), shape)
     known = mask_on_crop(rough, hu.shape, shape)
-    near = grown(known, int(round(REACH_MM / card.spacing_mm)))
+    near = grown(known, int(round(REACH_MM / min(target))))
     levels = resolution_levels(card.network)
     # A network that was trained on the CT alone does not see stage 1's liver.
     inputs = torch.stack([image, known][: int(card.network["in_channels"])])
+    overlap = OVERLAP[quality] if card.overlap is None else card.overlap
     scores, ran = on_ladder(
         device,
-        lambda rung: sliding_scores(
-            network, inputs, card.patch, levels, rung, OVERLAP[quality], near, progress
-        ),
+        lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, overlap, near, progress),
     )
     scores[1:] *= near
     tuned = bundle.card.get("postprocessing", {})
     lesion_score = resize(scores[card.classes.index("lesion")], crop.shape).numpy()
-    liver_score = resize(scores[1:].sum(dim=0), crop.shape).numpy()
+    # A network for lesions alone leaves the liver as stage 1 found it.
+    inside = scores[1:].sum(dim=0) if "liver" in card.classes else torch.maximum(known, scores[1] * near)
+    liver_score = resize(inside, crop.shape).numpy()
     voxel_ml = float(np.prod(spacing)) / 1000
     liver = keep_main_parts(liver_score > 0.5, 0.02)
     if liver.sum() * voxel_ml < SMALLEST_LIVER_ML:
