@@ -21,7 +21,7 @@ from liverseg.training.cache import (
     cache_scan,
     cache_scan_without_liver,
 )
-from liverseg.training.datasets import LabeledScan, list_scans
+from liverseg.training.datasets import ADAPTERS, LabeledScan, list_scans
 from liverseg.training.integrity import check_data
 
 # Tests and the demo use seeds below and above this range.
@@ -34,8 +34,8 @@ def main() -> int:
     parser.add_argument(
         "--adapter",
         default="project",
-        choices=("project", "decathlon"),
-        help="how the folder is laid out: ct/ and couinaud/, or as the Medical Segmentation Decathlon",
+        choices=("project", *sorted(ADAPTERS)),
+        help="how the folder is laid out (docs/training-data.md); 'project' takes each stage's own version",
     )
     parser.add_argument("--cache", type=Path, required=True, help="folder to write to")
     parser.add_argument(
