@@ -14,13 +14,13 @@ from liverseg.bundle import Bundle, NetworkCard, load_network
 from liverseg.device import Rung, free_memory_bytes, is_out_of_memory, ladder, needed
 from liverseg.errors import ModelError, OutOfMemory
 from liverseg.geometry import bounding_box
-from liverseg.inference import sliding_scores
 from liverseg.intensity import normalize_hu
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
 from liverseg.lesion_masks import lesion_masks_from_scores
 from liverseg.postprocess import fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
 from liverseg.resample import grid_for_spacing, resize
+from liverseg.slicewise import card_scores
 
 log = logging.getLogger(__name__)
 
@@ -127,10 +127,8 @@ def find_liver(
     shape = grid_for_spacing(hu.shape, spacing, [card.spacing_mm] * 3)
     window = hu_window(card)
     inputs = resize(torch.from_numpy(normalize_hu(hu, window)), shape)[None]
-    levels = len(card.network["filters"])
     scores, ran = on_ladder(
-        device,
-        lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, 0.25, progress=progress),
+        device, lambda rung: card_scores(network, card, inputs, rung, 0.25, progress=progress)
     )
     mask = keep_main_parts(scores[1].numpy() > 0.5, SMALLEST_PART)
     voxel_ml = float(np.prod([n * s / c for n, s, c in zip(hu.shape, spacing, shape, strict=True)])) / 1000
@@ -200,12 +198,9 @@ def find_lesions(
     image = resize(torch.from_numpy(normalize_hu(crop, window)), shape)
     known = mask_on_crop(rough, hu.shape, shape)
     near = grown(known, int(round(REACH_MM / card.spacing_mm)))
-    levels = len(card.network["filters"])
+    inputs = torch.stack([image, known])
     scores, ran = on_ladder(
-        device,
-        lambda rung: sliding_scores(
-            network, torch.stack([image, known]), card.patch, levels, rung, OVERLAP[quality], near, progress
-        ),
+        device, lambda rung: card_scores(network, card, inputs, rung, OVERLAP[quality], near, progress)
     )
     scores[1:] *= near
     tuned = bundle.card.get("postprocessing", {})
