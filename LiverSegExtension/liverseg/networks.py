@@ -10,6 +10,7 @@ from monai.networks.layers.factories import Norm
 from monai.networks.nets import DynUNet
 
 from liverseg.errors import ModelError
+from liverseg.intensity import Normalization, NormalizedInput
 
 
 class InstanceNorm3d(torch.nn.InstanceNorm3d):
@@ -35,11 +36,13 @@ def build_network(description: dict[str, Any], deep_supervision: int = 0) -> tor
         description: ``{"name": "DynUNet", "in_channels": int, "out_channels": int, "filters": [int, ...]}``,
             perhaps with ``"kernels": [[z, y, x], ...]``, one a level (3 x 3 x 3 otherwise). Every level but
             the first halves the resolution, so a patch's sides are multiples of ``2 ** (len(filters) - 1)``.
+            ``"normalization"`` is how the CT is brought from 0..1 into the network's own range
+            (:class:`liverseg.intensity.Normalization`); the first layer then sees that.
         deep_supervision: so many coarser levels give an output of their own in training: the output is then
             (batch, 1 + levels, classes, z, y, x), each coarser one repeated to the full size.
 
     Raises:
-        ModelError: the description names a network that this version does not know.
+        ModelError: the description names a network that this version does not know, or no normalization.
     """
     if description.get("name") != "DynUNet":
         raise ModelError(
@@ -59,6 +62,12 @@ def build_network(description: dict[str, Any], deep_supervision: int = 0) -> tor
         deep_supervision=deep_supervision > 0,
         deep_supr_num=max(1, deep_supervision),
     )
+    if description.get("normalization"):
+        try:
+            normalization = Normalization.from_json(description["normalization"])
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"the network's description is damaged: {error}") from error
+        network.register_forward_pre_hook(NormalizedInput(normalization))
     return channels_last(network)
 
 
