@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from liverseg.networks import build_network
+from liverseg.training.burden import BurdenTask, burden_term
 from liverseg.training.config import OptimizerConfig, RunConfig
 from liverseg.training.losses import LOSSES, sample_loss
 from liverseg.training.tasks import Sample, Task
@@ -28,7 +29,7 @@ LAST = "last.ckpt"
 class Samples(Dataset[Sample]):
     """Sample number n of a run: the same for the same seed, whichever process draws it."""
 
-    def __init__(self, task: Task, seed: int) -> None:
+    def __init__(self, task: Task | BurdenTask, seed: int) -> None:
         self.task, self.seed = task, seed
 
     def __getitem__(self, number: int) -> Sample:
@@ -59,7 +60,7 @@ def _one_thread(worker: int) -> None:
 class TaskData(pl.LightningDataModule):
     """The samples of one epoch after the other, going on at the trainer's step."""
 
-    def __init__(self, training: Task, validation: Task | None, config: RunConfig) -> None:
+    def __init__(self, training: Task | BurdenTask, validation: Task | None, config: RunConfig) -> None:
         super().__init__()
         self.training, self.validation, self.config = training, validation, config
 
@@ -133,6 +134,7 @@ class TaskModule(pl.LightningModule):
                     self.loss,
                     self.foreground_from,
                 )
+                + burden_term(output, sample)
                 for output, sample in zip(outputs, part, strict=True)
             ]
         return torch.stack(losses).mean()

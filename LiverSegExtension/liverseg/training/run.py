@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from liverseg.errors import UsageError
+from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached
 from liverseg.training.config import DataConfig, RunConfig, check_config
 from liverseg.training.lightning_parts import LAST, Average, EpochLog, TaskData, TaskModule
@@ -157,7 +158,8 @@ def train(config: RunConfig) -> Path:
     validated = bool(config.data.validate and judging)
     further = further_cases(config.data, held)
     log.info("%d further cases", len(further))
-    data = TaskData(_task(config, kept, further), _task(config, judging) if validated else None, config)
+    learning = with_clinical_table(_task(config, kept, further), config.clinical, config.seed, folder)
+    data = TaskData(learning, _task(config, judging) if validated else None, config)
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
@@ -183,8 +185,9 @@ def _keep_settings(config: RunConfig, folder: Path, kept: list[str], held: list[
     path = folder / SETTINGS
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        for part in ("task", "optimizer", "learned_from", "held_out", "seed"):
-            if before.get(part) != told[part]:
+        for part in ("task", "optimizer", "clinical", "learned_from", "held_out", "seed"):
+            # A run begun before there was a setting was begun with its default.
+            if before.get(part, asdict(RunConfig()).get(part)) != told[part]:
                 raise UsageError(
                     f"{folder} was begun with other settings ({part}); give run= a new folder or the old ones"
                 )
