@@ -21,11 +21,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--adapter", required=True, choices=sorted(ADAPTERS))
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="CASE", help="cases to leave out")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        scans = list_scans(arguments.adapter, arguments.data)
+        scans = list_scans(arguments.adapter, arguments.data, arguments.exclude)
         make_folder(arguments.out)
         convert_scans(scans, arguments.out)
     except LiverSegError as error:

@@ -37,6 +37,7 @@ def main() -> int:
         choices=("project", *sorted(ADAPTERS)),
         help="how the folder is laid out (docs/training-data.md); 'project' takes each stage's own version",
     )
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="CASE", help="cases to leave out")
     parser.add_argument("--cache", type=Path, required=True, help="folder to write to")
     parser.add_argument(
         "--phantoms",
@@ -53,17 +54,19 @@ def main() -> int:
         return error.exit_code
 
 
-def scans_by_stage(adapter: str, data: Path) -> tuple[list[LabeledScan], list[LabeledScan]]:
+def scans_by_stage(
+    adapter: str, data: Path, exclude: list[str]
+) -> tuple[list[LabeledScan], list[LabeledScan]]:
     """Scans for stage 1 (whole) and stage 2 (livers with their surroundings)."""
     if adapter == "project":
-        return list_scans("project-3mm", data), list_scans("project-roi", data)
-    scans = list_scans(adapter, data)
+        return list_scans("project-3mm", data, exclude), list_scans("project-roi", data, exclude)
+    scans = list_scans(adapter, data, exclude)
     return scans, scans
 
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Check and write; the exit code."""
-    whole, livers = scans_by_stage(arguments.adapter, arguments.data)
+    whole, livers = scans_by_stage(arguments.adapter, arguments.data, arguments.exclude)
     report = check_data(list({scan.ct: scan for scan in (*whole, *livers)}.values()), arguments.data)
     if report.fatal:
         print("\n".join(report.lines()), file=sys.stderr)

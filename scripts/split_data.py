@@ -33,7 +33,7 @@ from liverseg.training.splits import (
 
 def run(arguments: argparse.Namespace) -> int:
     """Split, write, and print what each part holds; the exit code."""
-    scans = list_scans(arguments.adapter, arguments.data)
+    scans = list_scans(arguments.adapter, arguments.data, arguments.exclude)
     persons = {scan.case: scan.person for scan in scans}
     lesion_cases = {scan.case for scan in scans if has_lesions(scan)}
     seed, adapter = arguments.seed, arguments.adapter
@@ -79,6 +79,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=1, help="so many random splits by the same shares")
     parser.add_argument("--maps", type=Path, help="folder of label maps without a CT")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="CASE", help="cases to leave out")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     try:
         return run(parser.parse_args())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 import zipfile
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -332,6 +334,17 @@ def test_a_run_learns_with_the_table_that_its_settings_name(run_config):
     with pytest.raises(UsageError, match="other settings"):
         run_config.clinical.weight = 0.7
         train(run_config)
+
+
+def test_the_script_tells_beforehand_what_a_table_is_worth(run_config, monkeypatch, capsys):
+    script = Path(__file__).resolve().parents[2] / "scripts" / "fit_severity.py"
+    arguments = ["--table", run_config.clinical.table, "--cache", run_config.data.cache]
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments, "--column", "size=Size"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(script), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("size: +") and "(14 persons left out in turn)" in lines[1]
+    assert len(lines) == 4 + 14 and lines[4].startswith("hcctace_000,")
 
 
 def test_settings_of_a_table_that_cannot_work_are_said_plainly(run_config):

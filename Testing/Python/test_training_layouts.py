@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from liverseg.errors import InputRefused
+from liverseg.errors import InputRefused, UsageError
 from liverseg.geometry import CanonicalOrder, Geometry
 from liverseg.training.cache import cache_scan, load_cached
 from liverseg.training.datasets import ADAPTERS, LabeledScan, list_scans, standard_label
@@ -139,6 +139,16 @@ def test_a_table_of_persons_keeps_their_scans_together(made, tmp_path):
     (tmp_path / "persons.csv").write_text("file,who\nfirst,anna\n")
     with pytest.raises(InputRefused, match="columns case and person"):
         list_scans("pairs", tmp_path)
+
+
+def test_cases_can_be_left_out_by_name(made, tmp_path):
+    write_pairs(tmp_path, made)
+    write_array(made.label, made.label_affine, tmp_path / "labels" / "alone.nii.gz")
+    assert [scan.case for scan in list_scans("pairs", tmp_path, ["alone"])] == ["first"]
+    with pytest.raises(UsageError, match="no case other"):
+        list_scans("pairs", tmp_path, ["other"])
+    with pytest.raises(UsageError, match="every case"):
+        list_scans("pairs", tmp_path, ["alone", "first"])
 
 
 def test_labels_of_a_plain_folder_are_named(made, tmp_path):

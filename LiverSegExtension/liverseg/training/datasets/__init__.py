@@ -6,7 +6,7 @@ An adapter lists scans and reads no voxel; whether the files are sound is for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -50,13 +50,23 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 
-def list_scans(adapter: str, root: Path) -> list[LabeledScan]:
+def list_scans(adapter: str, root: Path, exclude: Sequence[str] = ()) -> list[LabeledScan]:
     """The labeled scans of a data folder by the adapter of that name.
 
+    Args:
+        exclude: cases that are left out, such as those with a fault that nobody can mend.
+
     Raises:
-        UsageError: no such adapter.
+        UsageError: no such adapter, no such case to leave out, or none is left.
         InputRefused: the folder is not what the adapter wants.
     """
     if adapter not in ADAPTERS:
         raise UsageError(f"no adapter named {adapter!r}; choose one of {', '.join(sorted(ADAPTERS))}")
-    return ADAPTERS[adapter](root)
+    scans = ADAPTERS[adapter](root)
+    unknown = sorted(set(exclude) - {scan.case for scan in scans})
+    if unknown:
+        raise UsageError(f"there is no case {unknown[0]} to leave out (cases: {scans[0].case}, ...)")
+    kept = [scan for scan in scans if scan.case not in set(exclude)]
+    if not kept:
+        raise UsageError("every case is left out; leave out fewer")
+    return kept
