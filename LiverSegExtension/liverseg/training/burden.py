@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -156,23 +156,25 @@ class BurdenTask:
         )
 
 
-def with_clinical_table(task: Task, settings: ClinicalConfig, seed: int, folder: Path) -> Task | BurdenTask:
+def with_clinical_table(
+    task: Task, classes: Sequence[str], settings: ClinicalConfig, seed: int, folder: Path
+) -> Task | BurdenTask:
     """The task with the expectations of the table that the settings name; the task itself without one.
 
-    What was fitted is written into ``folder`` as ``clinical.json``.
+    What was fitted is written into ``folder`` as ``clinical.json``. ``classes`` are those of the network.
 
     Raises:
         InputRefused, UsageError: see :func:`severity_of_cases`; also a task that tells no lesions apart.
     """
     if not settings.table:
         return task
-    if "lesion" not in task.classes:
+    if "lesion" not in classes:
         raise UsageError("clinical.table: this task tells no lesions apart; leave it empty")
     labeled = {name: case for name, case in task.cases.items() if name not in task.further}
     severity = severity_of_cases(settings, labeled, seed)
     with written_whole(folder / CLINICAL_FILE) as path:
         told = {name: value for name, value in asdict(severity).items() if name != "expected"}
         path.write_text(json.dumps({**asdict(settings), **told}, indent=2) + "\n", encoding="utf-8")
-    expected = expectations(severity, labeled, settings, task.classes.index("lesion"))
+    expected = expectations(severity, labeled, settings, classes.index("lesion"))
     log.info("%d of %d cases have an expected burden", len(expected), len(labeled))
     return BurdenTask(task, expected) if expected else task

@@ -158,7 +158,9 @@ def train(config: RunConfig) -> Path:
     validated = bool(config.data.validate and judging)
     further = further_cases(config.data, held)
     log.info("%d further cases", len(further))
-    learning = with_clinical_table(_task(config, kept, further), config.clinical, config.seed, folder)
+    learning = with_clinical_table(
+        _task(config, kept, further), task_class.classes, config.clinical, config.seed, folder
+    )
     data = TaskData(learning, _task(config, judging) if validated else None, config)
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
