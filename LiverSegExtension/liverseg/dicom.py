@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,12 +146,35 @@ def read_series(folder: Path, series_uid: str | None = None) -> Volume:
     folder = Path(folder)
     stacks = _stacks(folder)
     chosen, notes = choose_series([stack.info for stack in stacks], series_uid)
-    stack = next(s for s in stacks if s.info is chosen)
-    if chosen.problems:
+    return _volume(next(s for s in stacks if s.info is chosen), notes)
+
+
+def read_files(files: Sequence[Path]) -> Volume:
+    """The images of these files as one stack, whatever series they claim to be of.
+
+    For data sets whose every image was given a series of its own, and for the images of one phase.
+
+    Returns:
+        As :func:`read_series`.
+
+    Raises:
+        InputRefused: no image among them, or they are not one stack of slices.
+    """
+    images = [(path, header) for path in files if (header := _header(path)) is not None]
+    images = [(path, header) for path, header in images if _is_image(header)]
+    if not images:
+        raise InputRefused(f"none of {len(files)} files is a DICOM image.")
+    return _volume(_stack(images), ())
+
+
+def _volume(stack: _Stack, notes: tuple[str, ...]) -> Volume:
+    """The voxels of a stack."""
+    info = stack.info
+    if info.problems:
         raise InputRefused(
-            f"The series cannot be read as one volume: {chosen}. Export one whole stack of slices."
+            f"The series cannot be read as one volume: {info}. Export one whole stack of slices."
         )
-    name = chosen.description or "DICOM series"
+    name = info.description or "DICOM series"
     array, mended = gray_values(_pixels(stack), f'The series "{name}"')
     volume = Volume(
         array,
@@ -158,13 +182,13 @@ def read_series(folder: Path, series_uid: str | None = None) -> Volume:
         Source(
             kind="dicom",
             name=name,
-            study_uid=chosen.study_uid or None,
-            series_uid=chosen.uid,
-            modality=chosen.modality or None,
+            study_uid=info.study_uid or None,
+            series_uid=info.uid,
+            modality=info.modality or None,
             instance_uids=tuple(dict.fromkeys(s.uid for s in stack.slices)),
             files=tuple((s.path, s.frame) for s in stack.slices),
         ),
-        (*notes, *_missing(chosen), *mended),
+        (*notes, *_missing(info), *mended),
         uneven_positions(stack.positions),
     )
     return with_hash(volume)

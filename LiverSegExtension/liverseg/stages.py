@@ -14,14 +14,13 @@ from liverseg.bundle import Bundle, NetworkCard, load_network
 from liverseg.device import Rung, free_memory_bytes, is_out_of_memory, ladder, needed
 from liverseg.errors import ModelError, OutOfMemory
 from liverseg.geometry import bounding_box
-from liverseg.inference import sliding_scores
 from liverseg.intensity import normalize_hu
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
 from liverseg.lesion_masks import lesion_masks_from_scores
-from liverseg.networks import resolution_levels
 from liverseg.postprocess import fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
 from liverseg.resample import grid_for_spacing, resize
+from liverseg.slicewise import card_scores
 
 log = logging.getLogger(__name__)
 
@@ -128,11 +127,9 @@ def find_liver(
     shape = grid_for_spacing(hu.shape, spacing, card.grid_spacing(hu.shape, spacing))
     window = hu_window(card)
     inputs = resize(torch.from_numpy(normalize_hu(hu, window)), shape)[None]
-    levels = resolution_levels(card.network)
     overlap = 0.25 if card.overlap is None else card.overlap
     scores, ran = on_ladder(
-        device,
-        lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, overlap, progress=progress),
+        device, lambda rung: card_scores(network, card, inputs, rung, overlap, progress=progress)
     )
     # A network that tells lesions from the liver may find the liver, too.
     mask = keep_main_parts(scores[1:].sum(dim=0).numpy() > 0.5, SMALLEST_PART)
@@ -204,13 +201,11 @@ def find_lesions(
     image = resize(torch.from_numpy(normalize_hu(crop, window)), shape)
     known = mask_on_crop(rough, hu.shape, shape)
     near = grown(known, int(round(REACH_MM / min(target))))
-    levels = resolution_levels(card.network)
     # A network that was trained on the CT alone does not see stage 1's liver.
     inputs = torch.stack([image, known][: int(card.network["in_channels"])])
     overlap = OVERLAP[quality] if card.overlap is None else card.overlap
     scores, ran = on_ladder(
-        device,
-        lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, overlap, near, progress),
+        device, lambda rung: card_scores(network, card, inputs, rung, overlap, near, progress)
     )
     scores[1:] *= near
     tuned = bundle.card.get("postprocessing", {})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from liverseg.errors import ModelError
+from liverseg.intensity import Normalization, NormalizedInput
 from liverseg.networks import attention, dynunet, resnet_unet, segresnet, transformers, transunet, unet
 from liverseg.networks.layers import InstanceNorm3d, channels_last
-from liverseg.networks.normalization import Normalize
 from liverseg.networks.over_slices import SliceNetwork
 from liverseg.networks.registry import FAMILIES, Blueprint, Description, family_of
 
@@ -34,7 +34,7 @@ def build_network(description: Description, deep_supervision: int = 0, training:
             of its family, for DynUNet ``"filters": [int, ...]`` and perhaps ``"kernels": [[z, y, x], ...]``,
             one a level (3 x 3 x 3 otherwise). ``"dimensions": 2`` makes a network over slices, each seen
             within ``"context"`` slices (an odd number, 1 by default); ``"normalization"`` is how the CT is
-            scaled before the first layer, see :mod:`liverseg.networks.normalization`.
+            scaled before the first layer, see :class:`liverseg.intensity.Normalization`.
         deep_supervision: so many coarser levels give an output of their own in training: the output is then
             (batch, 1 + levels, classes, z, y, x), each coarser one repeated to the full size.
         training: with the parts that serve training alone (the branch of SegResNetVAE).
@@ -63,7 +63,11 @@ def build_network(description: Description, deep_supervision: int = 0, training:
     if dimensions == 2:
         network = SliceNetwork(network, context)
     if description.get("normalization"):
-        network.register_forward_pre_hook(Normalize(description["normalization"], context))
+        try:
+            normalization = Normalization.from_json(description["normalization"])
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"the network's description is damaged: {error}") from error
+        network.register_forward_pre_hook(NormalizedInput(normalization, context))
     return channels_last(network)
 
 

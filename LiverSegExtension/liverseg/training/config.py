@@ -132,6 +132,25 @@ class TrainerConfig:
 
 
 @dataclass
+class ClinicalConfig:
+    """Weak supervision by a clinical table (docs/clinical-supervision.md).
+
+    Attributes:
+        table: .csv, .tsv or .xlsx with one row a patient; empty for none.
+        target: "burden" (fitted on the labeled burdens themselves) or "stage" (an indicator of stage first).
+        weight: of the term, times the variance that the table explains of persons left out.
+        tolerance: deviations of the fit within which a burden costs nothing.
+        columns: the column of a variable where the table names it otherwise, such as {size: "Diameter (cm)"}.
+    """
+
+    table: str = ""
+    target: str = "burden"
+    weight: float = 0.1
+    tolerance: float = 1.0
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class RunConfig:
     """A whole run; ``run`` is the folder of its checkpoints and logs."""
 
@@ -144,6 +163,7 @@ class RunConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     scan: ScanConfig = field(default_factory=ScanConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    clinical: ClinicalConfig = field(default_factory=ClinicalConfig)
 
 
 def check_config(config: RunConfig) -> None:

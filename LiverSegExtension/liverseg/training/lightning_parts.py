@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from liverseg.networks import build_network
 from liverseg.networks.segresnet import Redrawn
+from liverseg.training.burden import BurdenTask, burden_term
 from liverseg.training.config import OptimizerConfig, RunConfig
 from liverseg.training.losses import LossSettings, build_loss, divergence, reconstruction, sample_loss
 from liverseg.training.mean_teacher import MeanTeacher
@@ -34,7 +35,9 @@ LAST = "last.ckpt"
 class Samples(Dataset[list[Sample]]):
     """Sample number n of a run, and unlabeled ones beside it: the same for the same seed in any process."""
 
-    def __init__(self, task: Task, seed: int, unlabeled: Task | None = None, share: int = 1) -> None:
+    def __init__(
+        self, task: Task | BurdenTask, seed: int, unlabeled: Task | None = None, share: int = 1
+    ) -> None:
         self.task, self.seed = task, seed
         self.unlabeled, self.share = unlabeled, share
 
@@ -76,7 +79,11 @@ class TaskData(pl.LightningDataModule):
     """The samples of one epoch after the other, going on at the trainer's step."""
 
     def __init__(
-        self, training: Task, validation: Task | None, config: RunConfig, unlabeled: Task | None = None
+        self,
+        training: Task | BurdenTask,
+        validation: Task | None,
+        config: RunConfig,
+        unlabeled: Task | None = None,
     ) -> None:
         super().__init__()
         self.training, self.validation, self.config = training, validation, config
@@ -170,6 +177,7 @@ class TaskModule(pl.LightningModule):
                     self.loss,
                     self.foreground_from,
                 )
+                + burden_term(output, sample)
                 for output, sample in zip(outputs, part, strict=True)
             ]
         return torch.stack([*losses, *further]).sum() / len(losses)

@@ -9,16 +9,18 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from liverseg.errors import UsageError
+from liverseg.intensity import SYMMETRIC
 from liverseg.networks import FAMILIES
-from liverseg.networks.normalization import SYMMETRIC, standardizing
-from liverseg.training.cache import CachedCase
 from liverseg.training.config import RunConfig
 from liverseg.training.optimizers import OPTIMIZERS, SCHEDULES
 from liverseg.training.road_config import NORMALIZATIONS, ScanConfig
 from liverseg.training.scan_task import ScanTask, classes_of
+from liverseg.training.slice_loading import SliceTask
 from liverseg.training.tasks import TASKS, Task
 
 SCAN = "scan"
+# Tasks beside the three stages and the scan.
+_TASKS: dict[str, type[Task]] = {**TASKS, "slices": SliceTask}
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ class TaskFacts:
 
 def task_names() -> list[str]:
     """What ``task.name`` may be."""
-    return sorted([*TASKS, SCAN])
+    return sorted([*_TASKS, SCAN])
 
 
 def task_facts(config: RunConfig) -> TaskFacts:
     """Those of the task that the settings name."""
     if config.task.name != SCAN:
-        task = TASKS[config.task.name]
+        task = _TASKS[config.task.name]
         return TaskFacts(
             task.spacing_mm, task.window_hu, task.classes, task.in_channels, task.foreground_from
         )
@@ -62,14 +64,14 @@ def make_task(config: RunConfig, **common: Any) -> Task:
     """The task over the given cases; ``common`` are the fields of :class:`~liverseg.training.tasks.Task`."""
     if config.task.name == SCAN:
         return ScanTask(**common, settings=config.scan, context=config.network.context)
-    return TASKS[config.task.name](**common)
+    return _TASKS[config.task.name](**common)
 
 
 def described_network(config: RunConfig, normalization: Mapping[str, float] | None = None) -> dict[str, Any]:
     """What ``networks.build_network`` needs.
 
     Args:
-        normalization: the foreground's, from :func:`foreground_normalization`, where it is asked for.
+        normalization: the foreground's, from ``training.normalizing``, where it is asked for.
     """
     settings, task, facts = config.network, config.task, task_facts(config)
     description: dict[str, Any] = {"name": settings.name, **settings.options}
@@ -84,28 +86,10 @@ def described_network(config: RunConfig, normalization: Mapping[str, float] | No
     if settings.dimensions != 3:
         description |= {"dimensions": settings.dimensions, "context": settings.context}
     if settings.normalization == "symmetric":
-        description["normalization"] = SYMMETRIC
+        description["normalization"] = SYMMETRIC.to_json()
     if settings.normalization == "foreground" and normalization:
         description["normalization"] = dict(normalization)
     return description
-
-
-def foreground_normalization(cases: Mapping[str, CachedCase]) -> dict[str, float]:
-    """The map to zero mean and unit deviation of all labeled voxels, as ``networks.normalization`` has it.
-
-    Raises:
-        UsageError: nothing is labeled.
-    """
-    count, total, squares = 0, 0.0, 0.0
-    for case in cases.values():
-        if case.image is None:
-            continue
-        values = case.image.numpy()[case.label.numpy() > 0].astype(np.float64) / 255
-        count, total, squares = count + values.size, total + values.sum(), squares + (values**2).sum()
-    if count == 0:
-        raise UsageError("network.normalization is foreground, and no voxel of the cases is labeled")
-    mean = total / count
-    return standardizing(mean, max(1e-3, float(np.sqrt(max(0.0, squares / count - mean**2)))))
 
 
 def grid_of_card(config: RunConfig) -> dict[str, Any]:

@@ -15,14 +15,15 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from liverseg.errors import UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
+from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached
 from liverseg.training.config import DataConfig, RunConfig, check_config
 from liverseg.training.lightning_parts import LAST, Average, EpochLog, TaskData, TaskModule
+from liverseg.training.normalizing import foreground_statistics
 from liverseg.training.persons import person_of
 from liverseg.training.roads import (
     config_of_settings,
     described_network,
-    foreground_normalization,
     make_task,
     task_facts,
 )
@@ -128,7 +129,7 @@ def _normalization(config: RunConfig, kept: list[str]) -> dict[str, float] | Non
     """The foreground's, where the settings ask for it."""
     if config.network.normalization != "foreground":
         return None
-    return foreground_normalization({name: load_cached(Path(config.data.cache), name) for name in kept})
+    return foreground_statistics(load_cached(Path(config.data.cache), name) for name in kept).to_json()
 
 
 def _loggers(config: RunConfig, folder: Path) -> list[Logger]:
@@ -192,8 +193,11 @@ def train(config: RunConfig) -> Path:
     validated = bool(config.data.validate and judging)
     further = further_cases(config.data, held)
     log.info("%d further cases", len(further))
+    learning = with_clinical_table(
+        _task(config, kept, further), task_facts(config).classes, config.clinical, config.seed, folder
+    )
     data = TaskData(
-        _task(config, kept, further),
+        learning,
         _task(config, judging) if validated else None,
         config,
         _unlabeled_task(config, held) if config.teacher.unlabeled else None,
@@ -217,7 +221,7 @@ def train(config: RunConfig) -> Path:
     return last
 
 
-_KEPT = ("task", "network", "scan", "teacher", "optimizer", "learned_from", "held_out", "seed")
+_KEPT = ("task", "clinical", "network", "scan", "teacher", "optimizer", "learned_from", "held_out", "seed")
 
 
 def _keep_settings(
