@@ -81,7 +81,7 @@ def test_slices_go_back_into_their_places():
 
 def slice_card(stage: str, context: int, channels: int) -> NetworkCard:
     network = {
-        "name": "a net over slices",
+        "name": "DynUNet",
         "dimensions": 2,
         "context": context,
         "in_channels": channels,
