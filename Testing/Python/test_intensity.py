@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,8 @@ def test_statistics_are_those_of_the_labeled_voxels_up_to_a_gray_step():
     assert found.low * 400 - 160 == pytest.approx(low, abs=2 * step)
     assert found.high * 400 - 160 == pytest.approx(high, abs=2 * step)
     assert normalization_of("foreground", cases) == found
+    beside = [replace(c, image=torch.stack([255 - c.image, c.image, c.image * 0], 1)) for c in cases[:3]]
+    assert foreground_statistics(beside) == found, "of exported slices their own voxels alone"
     assert normalization_of("unit", []) == UNIT
     with pytest.raises(UsageError, match="unit, symmetric, foreground"):
         normalization_of("zscore", cases)

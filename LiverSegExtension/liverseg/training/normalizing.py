@@ -29,7 +29,9 @@ def foreground_statistics(cases: Iterable[CachedCase], window: tuple[float, floa
     counts = np.zeros(256, dtype=np.int64)
     for case in cases:
         if case.image is not None:
-            counts += np.bincount(case.image.numpy()[case.label.numpy() > 0], minlength=256)
+            # Exported slices have their neighbors beside them.
+            image = case.image if case.image.dim() == 3 else case.image[:, case.image.shape[1] // 2]
+            counts += np.bincount(image.cpu().numpy()[case.label.cpu().numpy() > 0], minlength=256)
     if not counts.any():
         raise UsageError("the normalization is to be by the foreground, and no voxel of the cases is labeled")
     low, high = window
