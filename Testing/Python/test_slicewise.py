@@ -85,6 +85,7 @@ def slice_card(stage: str, context: int, channels: int) -> NetworkCard:
         "dimensions": 2,
         "context": context,
         "in_channels": channels,
+        "out_channels": 2,
         "filters": [4, 8, 8, 8, 8],
     }
     classes = ("background", "liver") if stage == "stage1" else ("background", "lesion")
@@ -114,7 +115,8 @@ def test_other_cards_run_in_windows_as_before():
             return torch.cat([-x, x], dim=1)
 
     card = slice_card("stage1", 1, 1)
-    volume = NetworkCard("stage1", {"filters": [4, 8]}, 4.0, (16, 16, 16), None, card.classes, "", "")
+    network = {"name": "DynUNet", "in_channels": 1, "out_channels": 2, "filters": [4, 8, 8]}
+    volume = NetworkCard("stage1", network, 4.0, (16, 16, 16), None, card.classes, "", "")
     inputs = torch.randn((1, 20, 20, 20), generator=torch.Generator().manual_seed(1))
     scores = card_scores(Whole(), volume, inputs, CPU, 0.25)
     assert torch.allclose(scores[1], torch.sigmoid(2 * inputs[0]), atol=1e-5)
