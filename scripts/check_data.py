@@ -27,7 +27,7 @@ def show_progress(report: ScanReport) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check, print, write; the exit code."""
     listed = {
-        scan.ct: scan
+        (scan.ct, scan.label): scan
         for name in arguments.adapter
         for scan in list_scans(name, arguments.data, arguments.exclude)
     }

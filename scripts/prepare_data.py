@@ -67,7 +67,9 @@ def scans_by_stage(
 def prepare(arguments: argparse.Namespace) -> int:
     """Check and write; the exit code."""
     whole, livers = scans_by_stage(arguments.adapter, arguments.data, arguments.exclude)
-    report = check_data(list({scan.ct: scan for scan in (*whole, *livers)}.values()), arguments.data)
+    report = check_data(
+        list({(scan.ct, scan.label): scan for scan in (*whole, *livers)}.values()), arguments.data
+    )
     if report.fatal:
         print("\n".join(report.lines()), file=sys.stderr)
         return 1
