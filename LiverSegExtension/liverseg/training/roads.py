@@ -120,20 +120,30 @@ def check_roads(config: RunConfig) -> None:
         raise UsageError("optimizer.schedule=plateau follows the validation loss: set data.validate")
     if optimizer.schedule in ("step", "plateau") and optimizer.step_every < 1:
         raise UsageError("optimizer.step_every must be at least 1")
-    classes = task_facts(config).classes if config.task.name != SCAN else _checked_scan(config.scan)
+    classes = task_facts(config).classes if config.task.name != SCAN else checked_scan(config.scan)
     if optimizer.class_weights and len(optimizer.class_weights) != len(classes):
         raise UsageError(f"optimizer.class_weights needs one number for each of {', '.join(classes)}")
     if config.task.deep_supervision and not (
         FAMILIES[network.name].deep_supervision and network.dimensions == 3
     ):
         raise UsageError(f"task.deep_supervision must be 0 with {network.name} in {network.dimensions}D")
+    odd = network.context > 0 and network.context % 2 == 1
+    if not odd or (network.context > 1 and network.dimensions != 2):
+        raise UsageError(
+            f"network.context is {network.context}; it may be an odd number where dimensions is 2"
+        )
     if config.task.name == SCAN and network.dimensions == 2 and config.task.patch[:1] != [1]:
         raise UsageError(f"task.patch is {list(config.task.patch)}; slices are one voxel thick: [1, y, x]")
     if config.teacher.unlabeled and (config.teacher.share < 1 or not 0 <= config.teacher.decay < 1):
         raise UsageError("teacher.share must be at least 1 and teacher.decay in 0..1")
 
 
-def _checked_scan(scan: ScanConfig) -> tuple[str, ...]:
+def checked_scan(scan: ScanConfig) -> tuple[str, ...]:
+    """The classes of a ``scan`` task whose settings can work.
+
+    Raises:
+        UsageError: names the setting and what it may be.
+    """
     for name, length in (("spacing_mm", 3), ("voxels", 3), ("window_hu", 2)):
         if len(getattr(scan, name)) != length:
             raise UsageError(f"scan.{name} needs {length} numbers")
