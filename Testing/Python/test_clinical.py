@@ -265,8 +265,8 @@ def learned_burdens(table: ClinicalTable, burdens: dict[str, float]) -> tuple[np
     severity = fit_severity(table, labeled)
     expected = expectations(severity, cases, ClinicalConfig("", weight=1.0), 2)
     logits = {person: torch.zeros((), requires_grad=True) for person in sorted(unlabeled)}
-    optimizer = torch.optim.Adam(list(logits.values()), 0.1)
-    for _ in range(100):
+    optimizer = torch.optim.Adam(list(logits.values()), 0.2)
+    for _ in range(40):
         for person, logit in logits.items():
             case = cases[person]
             target = (case.label > 0).long()
