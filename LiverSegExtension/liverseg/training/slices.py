@@ -196,4 +196,5 @@ def _plane_grid(
 
 
 def _sampled(channels: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
+    grid = grid.to(channels.device)
     return F.grid_sample(channels[None], grid[None], mode=mode, padding_mode="zeros", align_corners=False)[0]
