@@ -146,18 +146,41 @@ def read_series(folder: Path, series_uid: str | None = None) -> Volume:
     folder = Path(folder)
     stacks = _stacks(folder)
     chosen, notes = choose_series([stack.info for stack in stacks], series_uid)
-    stack = next(s for s in stacks if s.info is chosen)
-    if chosen.problems:
+    return _volume(next(s for s in stacks if s.info is chosen), notes)
+
+
+def read_files(files: Sequence[Path]) -> Volume:
+    """The images of these files as one stack, whatever series they claim to be of.
+
+    For data sets whose every image was given a series of its own, and for the images of one phase.
+
+    Returns:
+        As :func:`read_series`.
+
+    Raises:
+        InputRefused: no image among them, or they are not one stack of slices.
+    """
+    images = [(path, header) for path in files if (header := _header(path)) is not None]
+    images = [(path, header) for path, header in images if _is_image(header)]
+    if not images:
+        raise InputRefused(f"none of {len(files)} files is a DICOM image.")
+    return _volume(_stack(images), ())
+
+
+def _volume(stack: _Stack, notes: tuple[str, ...]) -> Volume:
+    """The voxels of a stack."""
+    info = stack.info
+    if info.problems:
         raise InputRefused(
-            f"The series cannot be read as one volume: {chosen}. Export one whole stack of slices."
+            f"The series cannot be read as one volume: {info}. Export one whole stack of slices."
         )
-    name = chosen.description or "DICOM series"
-    array, mended = gray_values(_pixels(stack), f'The series "{name}"')
+    source = _source(stack)
+    array, mended = gray_values(_pixels(stack), f'The series "{source.name}"')
     volume = Volume(
         array,
         _geometry(stack),
-        _source(stack),
-        (*notes, *_missing(chosen), *mended),
+        source,
+        (*notes, *_missing(info), *mended),
         uneven_positions(stack.positions),
     )
     return with_hash(volume)

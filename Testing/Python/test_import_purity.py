@@ -41,6 +41,7 @@ NETWORK_MODULES = {
     "liverseg.pipeline",
     "liverseg.resample",
     "liverseg.shape_input",
+    "liverseg.slicewise",
     "liverseg.stages",
     "liverseg.training",
 }

@@ -26,7 +26,7 @@ from liverseg.phantom import make_phantom
 from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
 from liverseg.reading import geometry_of
 from liverseg.resample import grid_for_spacing, resize, resize_labels
-from liverseg.training.datasets import LabeledScan, standard_label
+from liverseg.training.datasets import LabeledScan, ScanLabels, standard_label
 from liverseg.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -97,8 +97,10 @@ def _canonical(path: Path) -> tuple[np.ndarray, Geometry]:
 _ANATOMY_VESSELS = {6: 1, 7: 2}
 
 
-def _vessels(scan: LabeledScan, geometry: Geometry) -> np.ndarray | None:
+def _vessels(scan: LabeledScan, labels: ScanLabels, geometry: Geometry) -> np.ndarray | None:
     """Vessels (1 portal, 2 hepatic, 3 kind not told) on the scan's grid, or None where nobody drew them."""
+    if labels.vessels is not None:
+        return CanonicalOrder.of(labels.geometry).apply(labels.vessels)
     if scan.vessels is not None:
         vessels, grid = _canonical(scan.vessels)
         if not grid.matches(geometry, _SAME_GRID_MM):
@@ -121,13 +123,21 @@ def cache_scan(scan: LabeledScan, spacing: float, folder: Path, crop_mm: float |
     Raises:
         InputRefused: CT and label map lie on different grids, or the label holds no liver.
     """
-    hu, geometry = _canonical(scan.ct)
-    label, grid = _canonical(scan.label)
+    if scan.liver_value is None:
+        raise InputRefused(
+            f"{scan.case}: nobody drew the liver, which stage 1 learns and stage 2 is given; leave the "
+            "data set out, or put maps of the liver into it (docs/training-data.md)"
+        )
+    ct, labels = scan.reader.ct(scan), scan.reader.labels(scan)
+    order = CanonicalOrder.of(ct.geometry)
+    hu, geometry = order.apply(ct.array), order.geometry(ct.geometry)
+    order = CanonicalOrder.of(labels.geometry)
+    label, grid = order.apply(labels.label), order.geometry(labels.geometry)
     if not grid.matches(geometry, _SAME_GRID_MM):
         raise InputRefused(f"{scan.case}: CT and label lie on different grids; run scripts/check_data.py")
     label = standard_label(label, scan)
     kinds = "none"
-    vessels = _vessels(scan, geometry)
+    vessels = _vessels(scan, labels, geometry)
     if vessels is not None:
         inside = (label == Code.LIVER) & (vessels > 0)
         label[inside] = vessels[inside] + (Code.PORTAL_VEIN - 1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from liverseg.errors import UsageError
+from liverseg.errors import ModelError, UsageError
+from liverseg.training.road_config import NetworkConfig, ScanConfig, TeacherConfig
 
 
 @dataclass
@@ -42,7 +43,7 @@ class TaskConfig:
     """The task and its network.
 
     Attributes:
-        name: a key of ``liverseg.training.tasks.TASKS``.
+        name: a key of ``liverseg.training.tasks.TASKS``, or "scan" for what ``scan`` says.
         patch: (z, y, x) in voxels.
         lesion, liver, anywhere: shares of patches, see ``sampling.Shares``.
         phantom_share: how often a made-up case is drawn.
@@ -70,12 +71,29 @@ class OptimizerConfig:
 
     Attributes:
         loss: a key of ``liverseg.training.losses.LOSSES``.
-        learning_rate: after the warm-up; falls to zero by a power of 0.9 until the last step.
+        name: "adamw", "adam" or "sgd" (Nesterov's, with ``momentum``).
+        learning_rate: after the warm-up.
+        schedule: how it falls: "poly" (by a power of 0.9 to zero at the last step), "cosine" (to zero),
+            "step" (times ``step_factor`` after each ``step_every`` steps), "plateau" (times ``step_factor``
+            when the validation loss has not fallen for ``step_every`` epochs) or "constant".
         average: decay of the exponential moving average that becomes the model.
         clip: largest norm of a gradient.
+        class_weights: of the weighted cross-entropy, one a class; empty for weights by rarity.
+        boundary, blobs: weights of these terms in the losses "boundary" and "size_aware".
+        redrawing, divergence: weights of the two terms of SegResNetVAE's branch.
     """
 
     loss: str = "dice_ce"
+    name: str = "adamw"
+    schedule: str = "poly"
+    step_every: int = 1000
+    step_factor: float = 0.1
+    momentum: float = 0.99
+    class_weights: list[float] = field(default_factory=list)
+    boundary: float = 0.1
+    blobs: float = 1.0
+    redrawing: float = 0.1
+    divergence: float = 0.1
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warm_up: int = 40
@@ -122,6 +140,25 @@ class TrainerConfig:
 
 
 @dataclass
+class ClinicalConfig:
+    """Weak supervision by a clinical table (docs/clinical-supervision.md).
+
+    Attributes:
+        table: .csv, .tsv or .xlsx with one row a patient; empty for none.
+        target: "burden" (fitted on the labeled burdens themselves) or "stage" (an indicator of stage first).
+        weight: of the term, times the variance that the table explains of persons left out.
+        tolerance: deviations of the fit within which a burden costs nothing.
+        columns: the column of a variable where the table names it otherwise, such as {size: "Diameter (cm)"}.
+    """
+
+    table: str = ""
+    target: str = "burden"
+    weight: float = 0.1
+    tolerance: float = 1.0
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class RunConfig:
     """A whole run; ``run`` is the folder of its checkpoints and logs."""
 
@@ -131,6 +168,10 @@ class RunConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    scan: ScanConfig = field(default_factory=ScanConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    clinical: ClinicalConfig = field(default_factory=ClinicalConfig)
 
 
 def check_config(config: RunConfig) -> None:
@@ -139,13 +180,14 @@ def check_config(config: RunConfig) -> None:
     Raises:
         UsageError: names the setting and what it may be.
     """
+    from liverseg.networks import size_multiple
     from liverseg.training.losses import LOSSES
+    from liverseg.training.roads import check_roads, described_network, task_names
     from liverseg.training.sampling import Shares
-    from liverseg.training.tasks import TASKS
 
     task, data = config.task, config.data
-    if task.name not in TASKS:
-        raise UsageError(f"task.name is {task.name!r}; it may be {', '.join(sorted(TASKS))}")
+    if task.name not in task_names():
+        raise UsageError(f"task.name is {task.name!r}; it may be {', '.join(task_names())}")
     if config.optimizer.loss not in LOSSES:
         raise UsageError(
             f"optimizer.loss is {config.optimizer.loss!r}; it may be {', '.join(sorted(LOSSES))}"
@@ -154,15 +196,20 @@ def check_config(config: RunConfig) -> None:
         Shares(task.lesion, task.liver, task.anywhere)
     except ValueError as error:
         raise UsageError(f"task.lesion, task.liver, task.anywhere: {error}") from error
-    multiple = 2 ** (len(task.filters) - 1)
-    if len(task.patch) != 3 or any(side < multiple or side % multiple for side in task.patch):
+    check_roads(config)
+    try:
+        multiples = size_multiple(described_network(config))
+    except ModelError as error:
+        raise UsageError(f"network: {error}") from error
+    sides = zip(task.patch, multiples, strict=False)
+    if len(task.patch) != 3 or any(side < multiple or side % multiple for side, multiple in sides):
         raise UsageError(
-            f"task.patch is {list(task.patch)}; with {len(task.filters)} levels each of its three sides must "
-            f"be a multiple of {multiple}"
+            f"task.patch is {list(task.patch)}; with this network its three sides must each be a multiple of "
+            f"{multiples[-1] if len(set(multiples)) == 1 else multiples}"
         )
     if task.kernels and len(task.kernels) != len(task.filters):
         raise UsageError(f"task.kernels has {len(task.kernels)} entries for {len(task.filters)} levels")
-    if not 0 <= task.deep_supervision <= len(task.filters) - 2:
+    if config.network.name == "DynUNet" and not 0 <= task.deep_supervision <= len(task.filters) - 2:
         raise UsageError(f"task.deep_supervision must lie in 0..{len(task.filters) - 2}")
     for name in ("steps", "batch", "accumulate", "steps_an_epoch"):
         if getattr(config.trainer, name) < 1:

@@ -1,0 +1,99 @@
+"""Scans with labels on the grid and in the window of a ``scan`` experiment, cached for its training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from liverseg.errors import InputRefused
+from liverseg.geometry import CanonicalOrder, bounding_box
+from liverseg.intensity import normalize_hu
+from liverseg.reading import geometry_of
+from liverseg.resample import grid_for_spacing, resize, resize_labels
+from liverseg.training.cache import Known, write_cached
+from liverseg.training.datasets import LabeledScan, standard_label
+from liverseg.training.road_config import ScanConfig
+
+log = logging.getLogger(__name__)
+
+# Files of one grid may differ by rounding.
+_SAME_GRID_MM = 0.5
+
+
+def wanted_spacing(
+    settings: ScanConfig, shape: Sequence[int], spacing: Sequence[float]
+) -> tuple[float, float, float]:
+    """The voxel size (z, y, x) in mm of a scan of this shape on the grid of the settings."""
+    axes = zip(shape, spacing, settings.spacing_mm, settings.voxels, strict=True)
+    z, y, x = (n * own / count if count else (wanted or own) for n, own, wanted, count in axes)
+    return z, y, x
+
+
+def cropped_or_padded(array: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """An array (z, y, x) brought to ``size`` about its center; what is added is 0."""
+    for axis, side in enumerate(size):
+        surplus = array.shape[axis] - side
+        if surplus > 0:
+            array = array.take(range(surplus // 2, surplus // 2 + side), axis=axis)
+        elif surplus < 0:
+            pads = [(0, 0)] * 3
+            pads[axis] = (-surplus // 2, -surplus - -surplus // 2)
+            array = np.pad(array, pads)
+    return array
+
+
+def on_grid(
+    hu: np.ndarray, label: np.ndarray, spacing: Sequence[float], settings: ScanConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Image (uint8, the window as 0..255) and label (uint8) of a scan as an experiment wants them.
+
+    Args:
+        hu: (z, y, x), canonical order.
+        label: the same shape, codes of ``cache.Code``.
+        spacing: voxel size in mm (z, y, x).
+
+    Raises:
+        InputRefused: the region is the liver, and the label holds none.
+    """
+    target = wanted_spacing(settings, hu.shape, spacing)
+    if settings.region == "liver":
+        z, y, x = (int(np.ceil(settings.margin_mm / s)) for s in spacing)
+        box = bounding_box(label > 0, (z, y, x))
+        if box is None:
+            raise InputRefused("the label map holds no liver")
+        hu, label = hu[box], label[box]
+    shape = grid_for_spacing(hu.shape, spacing, target)
+    low, high = settings.window_hu
+    image = resize(torch.from_numpy(normalize_hu(hu, (low, high))), shape).numpy()
+    small = resize_labels(np.ascontiguousarray(label), shape).astype(np.uint8)
+    image = np.round(image * 255).astype(np.uint8)
+    if settings.size:
+        image, small = (cropped_or_padded(array, settings.size) for array in (image, small))
+    return image, small
+
+
+def cache_on_grid(scan: LabeledScan, settings: ScanConfig, folder: Path) -> None:
+    """Write one case of an experiment's cache.
+
+    Raises:
+        InputRefused: CT and label map lie on different grids, or the label holds no liver.
+    """
+    image = sitk.ReadImage(str(scan.ct))
+    geometry = geometry_of(image)
+    order = CanonicalOrder.of(geometry)
+    drawn = sitk.ReadImage(str(scan.label))
+    if not geometry_of(drawn).matches(geometry, _SAME_GRID_MM):
+        raise InputRefused(f"{scan.case}: CT and label lie on different grids; run scripts/check_data.py")
+    hu = order.apply(sitk.GetArrayFromImage(image))
+    label = standard_label(order.apply(sitk.GetArrayFromImage(drawn)), scan)
+    try:
+        gray, small = on_grid(hu, label, order.geometry(geometry).spacing_kji, settings)
+    except InputRefused as error:
+        raise InputRefused(f"{scan.case}: {error}") from error
+    write_cached(folder, scan.case, small, gray, Known(lesions=not scan.liver_only))
+    log.info("%s: %s voxels", scan.case, gray.shape)
