@@ -122,7 +122,8 @@ def settings(name: str, cache: Path, run: Path) -> RunConfig:
 
 
 def test_every_family_is_among_the_small_ones():
-    assert {own.get("name", name) for name, (own, *_) in SMALL.items()} == set(FAMILIES)
+    # TwoHeads has another network as its trunk and a test of its own.
+    assert {own.get("name", name) for name, (own, *_) in SMALL.items()} == set(FAMILIES) - {"TwoHeads"}
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))

@@ -26,7 +26,7 @@ class Member:
         return {"in_channels": 1, "out_channels": 3, **self.options}
 
 
-_CUBE = (96, 96, 96)
+_CUBE = (64, 64, 64)
 _SLICE = (1, 256, 256)
 _FOUR = [32, 64, 128, 256]
 
