@@ -63,6 +63,13 @@ def kind_of(module: torch.nn.Module) -> str | None:
     return None
 
 
+def shape_of(tensor: torch.Tensor, kind: str) -> tuple[int, ...]:
+    """A shape without the batch; windows of tokens, which stand on its axis, are taken together."""
+    if kind.startswith("linear"):
+        return tensor.numel() // tensor.shape[-1], tensor.shape[-1]
+    return tuple(tensor.shape[1:])
+
+
 def layers_of(member: Member) -> tuple[torch.nn.Module, list[Layer]]:
     """A network in its training form and its layers, as one pass over its patch meets them."""
     network = build_network(member.description, training=True).train()
@@ -71,7 +78,7 @@ def layers_of(member: Member) -> tuple[torch.nn.Module, list[Layer]]:
     def watch(name: str, kind: str) -> Any:
         def hook(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             count = sum(p.numel() for p in module.parameters())
-            layers.append(Layer(name, kind, tuple(inputs[0].shape[1:]), tuple(output.shape[1:]), count))
+            layers.append(Layer(name, kind, shape_of(inputs[0], kind), shape_of(output, kind), count))
 
         return hook
 

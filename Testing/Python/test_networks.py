@@ -45,8 +45,8 @@ SMALL: dict[str, tuple[dict[str, Any], list[int], int, float]] = {
     "ResNetUNet": (
         {"dimensions": 2, "options": {"encoder": "resnet10", "decoder": [32, 16, 16, 8, 8]}},
         [],
-        55,
-        5e-3,
+        45,
+        8e-3,
     ),
     "2.5D": ({"name": "ClassicUNet", "dimensions": 2, "context": 3}, [8, 16, 16], 70, 1e-2),
     "SegResNet": ({"options": {"init_filters": 8, "blocks_down": [1, 1, 1]}}, [], 40, 1e-2),
@@ -55,10 +55,10 @@ SMALL: dict[str, tuple[dict[str, Any], list[int], int, float]] = {
     "SwinUNETR": (
         {"options": {"feature_size": 12, "depths": [1, 1, 1, 1], "heads": [1, 2, 2, 2], "window": 4}},
         [],
-        25,
-        1e-2,
+        23,
+        1.5e-2,
     ),
-    "UNETR": ({"options": {"hidden_size": 24, "feature_size": 8, "heads": 2}}, [], 30, 1e-2),
+    "UNETR": ({"options": {"hidden_size": 24, "feature_size": 4, "heads": 2}}, [], 34, 1.5e-2),
     "TransUNet": ({"options": {"hidden_size": 16, "layers": 1, "heads": 2}}, [8, 16, 16], 40, 1e-2),
 }
 # Five halvings of 32 leave one voxel, and instance normalization needs two.
