@@ -39,24 +39,24 @@ SPACING = (7.0, 7.0, 7.0)
 
 # Tiny members of each family: name of the test, settings, filters of the levels, steps, learning rate.
 SMALL: dict[str, tuple[dict[str, Any], list[int], int, float]] = {
-    "DynUNet": ({}, [8, 16, 16], 35, 1e-2),
+    "DynUNet": ({}, [8, 16, 16], 50, 1e-2),
     "PlainUNet": ({"options": {"norm": "instance"}}, [8, 16, 16], 40, 1e-2),
     "ClassicUNet": ({}, [4, 8, 8], 60, 2e-2),
     "ResNetUNet": (
         {"dimensions": 2, "options": {"encoder": "resnet10", "decoder": [32, 16, 16, 8, 8]}},
         [],
-        45,
-        8e-3,
+        55,
+        5e-3,
     ),
     "2.5D": ({"name": "ClassicUNet", "dimensions": 2, "context": 3}, [8, 16, 16], 70, 1e-2),
-    "SegResNet": ({"options": {"init_filters": 8, "blocks_down": [1, 1, 1]}}, [], 40, 1e-2),
-    "SegResNetVAE": ({"options": {"init_filters": 8, "blocks_down": [1, 1, 1], "latent": 8}}, [], 40, 1e-2),
+    "SegResNet": ({"options": {"init_filters": 8, "blocks_down": [1, 1, 1]}}, [], 45, 1e-2),
+    "SegResNetVAE": ({"options": {"init_filters": 8, "blocks_down": [1, 1, 1], "latent": 8}}, [], 50, 1e-2),
     "AttentionUNet": ({}, [8, 16, 16], 50, 2e-2),
     "SwinUNETR": (
         {"options": {"feature_size": 12, "depths": [1, 1, 1, 1], "heads": [1, 2, 2, 2], "window": 4}},
         [],
-        23,
-        1.5e-2,
+        30,
+        8e-3,
     ),
     "UNETR": ({"options": {"hidden_size": 24, "feature_size": 4, "heads": 2}}, [], 34, 1.5e-2),
     "TransUNet": ({"options": {"hidden_size": 16, "layers": 1, "heads": 2}}, [8, 16, 16], 40, 1e-2),
