@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 DEFAULT_MODEL = "liverseg-1.1"
 STAGES = ("stage1", "stage2", "couinaud")
 # MONAI's DynUNet lists the same layers twice in its state: by their own names and inside this chain.
-_SECOND_NAMES = ("skip_layers.", "plane.skip_layers.")
+_SECOND_NAMES = ("skip_layers.", "plane.skip_layers.", "trunk.skip_layers.", "plane.trunk.skip_layers.")
 # The networks of a block of :func:`networks_kept`, by bundle folder and stage.
 _kept: ContextVar[dict[tuple[Path, str], torch.nn.Module] | None] = ContextVar("kept_networks", default=None)
 

@@ -221,9 +221,10 @@ def find_lesions(
     )
     scores[1:] *= near
     tuned = bundle.card.get("postprocessing", {})
-    lesion_score = resize(scores[card.classes.index("lesion")], crop.shape).numpy()
+    lesion_score = resize(score_of("lesion", scores, card.classes), crop.shape).numpy()
     # A network for lesions alone leaves the liver as stage 1 found it.
-    inside = scores[1:].sum(dim=0) if "liver" in card.classes else torch.maximum(known, scores[1] * near)
+    finds_liver = any(name.split()[0] == "liver" for name in card.classes)
+    inside = scores[1:].sum(dim=0) if finds_liver else torch.maximum(known, scores[1] * near)
     liver_score = resize(inside, crop.shape).numpy()
     voxel_ml = float(np.prod(spacing)) / 1000
     liver = keep_main_parts(liver_score > 0.5, 0.02)
@@ -232,6 +233,11 @@ def find_lesions(
     liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
     lesions = lesion_masks_from_scores(lesion_score, liver, crop, spacing, tuned)
     return FineMasks(liver, lesions, lesion_score, vessels_in(scores, card.classes, liver & ~lesions)), ran
+
+
+def score_of(tissue: str, scores: torch.Tensor, classes: tuple[str, ...]) -> torch.Tensor:
+    """The score of a tissue, over all segments where the network tells them apart ("lesion I", ...)."""
+    return scores[[n for n, name in enumerate(classes) if name.split()[0] == tissue]].sum(dim=0)
 
 
 def vessels_in(scores: torch.Tensor, classes: tuple[str, ...], where: np.ndarray) -> np.ndarray | None:

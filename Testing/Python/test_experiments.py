@@ -27,7 +27,7 @@ from liverseg.training.scan_task import ScanTask
 
 CONFIGS = Path(__file__).resolve().parents[2] / "scripts" / "configs"
 
-# What the five descriptions publish.
+# What the five descriptions publish, and what the further files are for.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "two_level_unet": {
         "network.context": 3,
@@ -70,6 +70,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "scan.classes": ["liver"],
     },
     "global_local_vae": {"network.name": "SegResNetVAE", "scan.classes": ["lesion"], "scan.region": "liver"},
+    "two_heads": {"network.name": "TwoHeads", "scan.segments": True},
     "two_level_unet_liver": {"scan.classes": ["liver"], "scan.region": "whole", "network.context": 3},
     "global_local_vae_liver": {
         "scan.classes": ["liver"],

@@ -174,7 +174,7 @@ def test_a_teacher_that_agrees_teaches_nothing_and_one_that_does_not_teaches_the
         for parameter in teacher.copy.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     loss = teacher.disagreement(network, inputs, 10)
-    said, taught = (torch.softmax(n(inputs), 1) for n in (network, teacher.copy))
+    said, taught = (torch.softmax(n(inputs), 1).detach() for n in (network, teacher.copy))
     assert float(loss.detach()) == pytest.approx(2 * float(((said - taught) ** 2).mean()), rel=1e-4)
     loss.backward()
     assert any(float(p.grad.abs().sum()) > 0 for p in network.parameters() if p.grad is not None)

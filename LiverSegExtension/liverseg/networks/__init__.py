@@ -6,7 +6,16 @@ from torch import nn
 
 from liverseg.errors import ModelError
 from liverseg.intensity import Normalization, NormalizedInput
-from liverseg.networks import attention, dynunet, resnet_unet, segresnet, transformers, transunet, unet
+from liverseg.networks import (
+    attention,
+    dynunet,
+    resnet_unet,
+    segresnet,
+    transformers,
+    transunet,
+    two_heads,
+    unet,
+)
 from liverseg.networks.layers import InstanceNorm3d, channels_last
 from liverseg.networks.over_slices import SliceNetwork
 from liverseg.networks.registry import FAMILIES, Blueprint, Description, family_of
@@ -23,7 +32,7 @@ __all__ = [
 ]
 
 # Modules that add their families to the registry when they are imported.
-_REGISTERED = (attention, dynunet, resnet_unet, segresnet, transformers, transunet, unet)
+_REGISTERED = (attention, dynunet, resnet_unet, segresnet, transformers, transunet, two_heads, unet)
 
 
 def build_network(description: Description, deep_supervision: int = 0, training: bool = False) -> nn.Module:

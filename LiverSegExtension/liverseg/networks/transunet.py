@@ -3,6 +3,7 @@ features, and a U-Net decoder."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,7 +46,7 @@ class TransUNet(nn.Module):
         )
         self.pool = Pool[Pool.MAX, dimensions](2)
         self.grid = tuple(side // 2 ** (len(filters) - 1) for side in patch)
-        count = int(torch.tensor(self.grid).prod())
+        count = math.prod(self.grid)
         self.to_tokens = convolution(filters[-1], hidden, 1)
         self.positions = nn.Parameter(torch.randn(1, count, hidden) * 0.02)
         self.blocks = nn.ModuleList(TransformerBlock(hidden, 4 * hidden, heads) for _ in range(layers))

@@ -102,7 +102,8 @@ def fits_stage(entry: dict[str, Any], stage: str) -> bool:
     if entry["classes"] == list(wanted.classes):
         return True
     sees_ct = entry["window_hu"] is not None and entry["network"]["in_channels"] == 1
-    return stage in _NEEDED and sees_ct and set(entry["classes"]) >= _NEEDED[stage]
+    tissues = {name.split()[0] for name in entry["classes"]}
+    return stage in _NEEDED and sees_ct and tissues >= _NEEDED[stage]
 
 
 def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any]) -> None:

@@ -211,7 +211,7 @@ class TaskModule(pl.LightningModule):
         return torch.stack(terms).mean()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Draw dropout and noise by the step's number, so that a run that goes on draws the same."""
+        """Draw dropout and noise by the step, so that a run that goes on draws what it would have."""
         torch.manual_seed(1_000_003 * (self.global_step + 1) + batch_idx)
 
     def training_step(self, batch: list[Sample], index: int) -> torch.Tensor:

@@ -37,6 +37,7 @@ class ScanConfig:
     Attributes:
         classes: what is told apart from the background: liver (lesions included where they are no class of
             their own), lesion, or both.
+        segments: also tell the Couinaud segments apart (with the network TwoHeads), in cases that have them.
         region: "whole" scan, or the "liver" with ``margin_mm`` around it.
         spacing_mm: voxel size (z, y, x); 0 keeps the scan's own.
         voxels: so many voxels along an axis of the whole scan instead of a spacing; 0 for none.
@@ -53,6 +54,7 @@ class ScanConfig:
     """
 
     classes: list[str] = field(default_factory=lambda: ["liver", "lesion"])
+    segments: bool = False
     region: str = "whole"
     margin_mm: float = 20.0
     spacing_mm: list[float] = field(default_factory=lambda: [2.0, 2.0, 2.0])

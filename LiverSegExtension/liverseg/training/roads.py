@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -14,6 +15,7 @@ from liverseg.networks import FAMILIES
 from liverseg.training.config import RunConfig
 from liverseg.training.optimizers import OPTIMIZERS, SCHEDULES
 from liverseg.training.road_config import NORMALIZATIONS, ScanConfig
+from liverseg.training.scan_cache import load_segments
 from liverseg.training.scan_task import ScanTask, classes_of
 from liverseg.training.slice_loading import SliceTask
 from liverseg.training.tasks import TASKS, Task
@@ -63,7 +65,8 @@ def task_facts(config: RunConfig) -> TaskFacts:
 def make_task(config: RunConfig, **common: Any) -> Task:
     """The task over the given cases; ``common`` are the fields of :class:`~liverseg.training.tasks.Task`."""
     if config.task.name == SCAN:
-        return ScanTask(**common, settings=config.scan, context=config.network.context)
+        segments = load_segments(Path(config.data.cache), common["cases"]) if config.scan.segments else {}
+        return ScanTask(**common, settings=config.scan, context=config.network.context, segments=segments)
     return _TASKS[config.task.name](**common)
 
 
@@ -127,6 +130,8 @@ def check_roads(config: RunConfig) -> None:
         FAMILIES[network.name].deep_supervision and network.dimensions == 3
     ):
         raise UsageError(f"task.deep_supervision must be 0 with {network.name} in {network.dimensions}D")
+    if (network.name == "TwoHeads") != (config.task.name == SCAN and config.scan.segments):
+        raise UsageError("scan.segments and network.name=TwoHeads go together, with task.name=scan")
     odd = network.context > 0 and network.context % 2 == 1
     if not odd or (network.context > 1 and network.dimensions != 2):
         raise UsageError(
@@ -157,6 +162,8 @@ def checked_scan(scan: ScanConfig) -> tuple[str, ...]:
         or len(set(scan.classes)) < len(scan.classes)
     ):
         raise UsageError(f"scan.classes is {list(scan.classes)}; it may be liver, lesion or both")
+    if scan.segments and set(scan.classes) != {"liver", "lesion"}:
+        raise UsageError("scan.segments needs scan.classes=[liver,lesion]")
     _one_of("scan.region", scan.region, ("liver", "whole"))
     if scan.queue < 0 or scan.per_volume < 1 or set(scan.flip) - {0, 1, 2} or not -1 <= scan.overlap < 1:
         raise UsageError("scan: queue 0 or more, per_volume 1 or more, flip of 0, 1, 2, overlap below 1")

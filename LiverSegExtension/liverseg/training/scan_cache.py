@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from liverseg.training.road_config import ScanConfig
 
 log = logging.getLogger(__name__)
 
+# Beside the arrays of ``cache.py``: segments 1..8, where somebody drew them.
+SEGMENTS_FILE = "segments.npy"
 # Files of one grid may differ by rounding.
 _SAME_GRID_MM = 0.5
 
@@ -61,12 +63,8 @@ def on_grid(
         InputRefused: the region is the liver, and the label holds none.
     """
     target = wanted_spacing(settings, hu.shape, spacing)
-    if settings.region == "liver":
-        z, y, x = (int(np.ceil(settings.margin_mm / s)) for s in spacing)
-        box = bounding_box(label > 0, (z, y, x))
-        if box is None:
-            raise InputRefused("the label map holds no liver")
-        hu, label = hu[box], label[box]
+    box = _region(label, spacing, settings)
+    hu, label = hu[box], label[box]
     shape = grid_for_spacing(hu.shape, spacing, target)
     low, high = settings.window_hu
     image = resize(torch.from_numpy(normalize_hu(hu, (low, high))), shape).numpy()
@@ -75,6 +73,27 @@ def on_grid(
     if settings.size:
         image, small = (cropped_or_padded(array, settings.size) for array in (image, small))
     return image, small
+
+
+def segments_on_grid(
+    segments: np.ndarray, label: np.ndarray, spacing: Sequence[float], settings: ScanConfig
+) -> np.ndarray:
+    """Couinaud segments (1..8, uint8) of a scan on the very grid of :func:`on_grid`."""
+    target = wanted_spacing(settings, label.shape, spacing)
+    box = _region(label, spacing, settings)
+    cropped = np.ascontiguousarray(segments[box])
+    small = resize_labels(cropped, grid_for_spacing(cropped.shape, spacing, target)).astype(np.uint8)
+    return cropped_or_padded(small, settings.size) if settings.size else small
+
+
+def _region(label: np.ndarray, spacing: Sequence[float], settings: ScanConfig) -> tuple[slice, ...]:
+    if settings.region == "whole":
+        return (slice(None),) * 3
+    z, y, x = (int(np.ceil(settings.margin_mm / s)) for s in spacing)
+    box = bounding_box(label > 0, (z, y, x))
+    if box is None:
+        raise InputRefused("the label map holds no liver")
+    return box
 
 
 def cache_on_grid(scan: LabeledScan, settings: ScanConfig, folder: Path) -> None:
@@ -96,4 +115,17 @@ def cache_on_grid(scan: LabeledScan, settings: ScanConfig, folder: Path) -> None
     except InputRefused as error:
         raise InputRefused(f"{scan.case}: {error}") from error
     write_cached(folder, scan.case, small, gray, Known(lesions=not scan.liver_only))
+    if settings.segments and scan.couinaud:
+        drawn = sitk.ReadImage(str(scan.couinaud[0]))
+        if not geometry_of(drawn).matches(geometry, _SAME_GRID_MM):
+            raise InputRefused(f"{scan.case}: CT and segments lie on different grids")
+        segments = order.apply(sitk.GetArrayFromImage(drawn))
+        spacing = order.geometry(geometry).spacing_kji
+        np.save(folder / scan.case / SEGMENTS_FILE, segments_on_grid(segments, label, spacing, settings))
     log.info("%s: %s voxels", scan.case, gray.shape)
+
+
+def load_segments(folder: Path, cases: Iterable[str]) -> dict[str, torch.Tensor]:
+    """The Couinaud segments (z, y, x) of the cached cases that have them."""
+    files = {case: folder / case / SEGMENTS_FILE for case in cases}
+    return {case: torch.from_numpy(np.load(file)) for case, file in files.items() if file.exists()}

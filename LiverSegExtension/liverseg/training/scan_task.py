@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,13 +13,19 @@ from liverseg.training.cache import CachedCase, Code
 from liverseg.training.road_config import ScanConfig
 from liverseg.training.tasks import Groups, Sample, Task
 
+NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
+# Label codes beyond the classes: liver and lesion of an unknown segment.
+_LIVER_SOMEWHERE, _LESION_SOMEWHERE = 17, 18
 # Random numbers of the queue's order and of the scans in it, apart from those of the patches.
 _ORDER, _SCANS = 1, 2
 
 
 def classes_of(scan: ScanConfig) -> tuple[str, ...]:
     """The classes of the network's output: the background, and what is told apart, liver first."""
-    return ("background", *(name for name in ("liver", "lesion") if name in scan.classes))
+    told = [name for name in ("liver", "lesion") if name in scan.classes]
+    if scan.segments:
+        return ("background", *(f"{name} {segment}" for name in told for segment in NUMERALS))
+    return ("background", *told)
 
 
 @dataclass
@@ -28,10 +35,12 @@ class ScanTask(Task):
     Attributes:
         settings: what is told apart, and how patches are changed.
         context: slices that a slice is seen with; more than 1 makes samples of stacked slices.
+        segments: Couinaud segments 1..8 of a case on its grid (z, y, x), of the cases that have them.
     """
 
     settings: ScanConfig = field(default_factory=ScanConfig)
     context: int = 1
+    segments: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def numbered(self, seed: int, number: int) -> Sample:
         """Sample ``number`` of a run, out of a queue of mixed patches where one is set.
@@ -74,10 +83,11 @@ class ScanTask(Task):
             settings.rotation_deg, settings.scale, settings.stretch, settings.bend_voxels
         )
         z, y, x = self.patch
-        volumes = [case.image, case.label] + ([] if case.counted is None else [case.counted])
+        segments = self.segments.get(case.case) if settings.segments else None
+        volumes = [case.image, case.label, *(v for v in (case.counted, segments) if v is not None)]
         center = self.center(case, rng)
         still = not any((change.rotation_deg, change.scale, change.stretch, change.bend_voxels))
-        image, label, *trusted = augment.sample_patch(
+        image, label, *further = augment.sample_patch(
             volumes,
             ["bilinear", *("nearest" for _ in volumes[1:])],
             center.round() if still else center,
@@ -86,16 +96,22 @@ class ScanTask(Task):
             None if still else change,
         )
         image, codes = image / 255, label.round().long()
-        counted = trusted[0] > 0.5 if trusted else torch.ones_like(codes, dtype=torch.bool)
+        places = further.pop().round().long() if segments is not None else torch.zeros_like(codes)
+        counted = further[0] > 0.5 if further else torch.ones_like(codes, dtype=torch.bool)
         axes = [axis for axis in settings.flip if rng.random() < 0.5]
-        image, codes, counted = (t.flip(axes) if axes else t for t in (image, codes, counted))
+        image, codes, counted, places = (t.flip(axes) for t in (image, codes, counted, places))
         if settings.gray_values:
             image = augment.change_gray_values(image, codes > 0, rng)
         if settings.noise:
             generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**31)))
             noise = torch.randn(image.shape, generator=generator, device=image.device)
             image = (image + noise * float(rng.uniform(0, settings.noise))).clamp(0, 1)
-        target, counted, groups = self._told_apart(codes, counted, case.known.lesions)
+        if settings.segments:
+            target, counted, groups = in_segments(
+                codes, places, counted, case.known.lesions, segments is not None
+            )
+        else:
+            target, counted, groups = self._told_apart(codes, counted, case.known.lesions)
         if self.context == 1:
             return Sample(image[None], target, counted, groups)
         middle = slice(self.context // 2, self.context // 2 + z)
@@ -114,3 +130,33 @@ class ScanTask(Task):
             return lesion.long(), counted if lesions_known else counted & ~liver, ((0,), (1,))
         target = liver.long() + lesion
         return target, counted, ((0,), (1,), (2,)) if lesions_known else ((0,), (1, 2))
+
+
+def in_segments(
+    codes: torch.Tensor,
+    places: torch.Tensor,
+    counted: torch.Tensor,
+    lesions_known: bool,
+    segments_known: bool,
+) -> tuple[torch.Tensor, torch.Tensor, Groups]:
+    """Tissue and segment as one of the 17 pairs of ``networks.two_heads``, and what the labels know of them.
+
+    Args:
+        codes: label codes of ``cache.Code``.
+        places: segments 1..8, 0 where there is none.
+        counted: where labels can be trusted; liver without a segment is taken out where segments are known.
+
+    Returns:
+        Target, counted, and the groups of pairs that the labels tell apart.
+    """
+    lesion, liver = codes == Code.LESION, codes > 0
+    numbers = range(1, 9)
+    if segments_known:
+        target = torch.where(liver, places + 8 * lesion, 0)
+        apart: Groups = ((0,), *((n,) for n in range(1, 17)))
+        together: Groups = ((0,), *((n, n + 8) for n in numbers))
+        known = apart if lesions_known else together
+        return target, counted & ~(liver & (places == 0)), known
+    target = torch.where(lesion, _LESION_SOMEWHERE, torch.where(liver, _LIVER_SOMEWHERE, 0))
+    livers, lesions = (*numbers, _LIVER_SOMEWHERE), (*(n + 8 for n in numbers), _LESION_SOMEWHERE)
+    return target, counted, ((0,), livers, lesions) if lesions_known else ((0,), livers + lesions)
