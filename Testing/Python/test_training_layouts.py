@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import torch
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.geometry import CanonicalOrder, Geometry
-from liverseg.training.cache import cache_scan, load_cached
+from liverseg.training.cache import Code, cache_scan, load_cached
 from liverseg.training.datasets import ADAPTERS, LabeledScan, list_scans, standard_label
 from liverseg.training.datasets.convert import convert_scans
 from liverseg.training.integrity import check_data
 from liverseg.training.persons import person_of
+from liverseg.training.road_config import ScanConfig
+from liverseg.training.scan_cache import cache_on_grid
 from made_data import MadeScan, made_scan, write_array
 from made_layouts import (
     PERSONS,
@@ -90,6 +93,14 @@ def test_every_layout_gives_the_same_scan_checked_converted_and_cached(layout, m
     assert one.known == other.known
     assert one.known.vessels == {"ircad": "kinds", "msd-task08": "vessels"}.get(layout, "none")
 
+    cache_on_grid(
+        scan, ScanConfig(spacing_mm=[4.0, 4.0, 4.0], region="liver", margin_mm=12.0), cache / "grid"
+    )
+    grid = load_cached(cache / "grid", scan.case)
+    assert torch.equal(grid.image, one.image)
+    assert torch.equal(grid.label > 0, one.label > 0)
+    assert torch.equal(grid.label == Code.LESION, one.label == Code.LESION)
+
 
 def test_every_adapter_is_tested_here_or_beside():
     assert set(ADAPTERS) == {*WRITERS, "project-whole", "project-3mm", "project-roi", "decathlon"}
@@ -124,6 +135,8 @@ def test_without_a_liver_task08_can_be_checked_and_converted_and_is_no_training_
     (again,) = list_scans("pairs", tmp_path / "plain")
     assert again.liver_value is None
     assert np.array_equal(read(again)[1], read(scan)[1])
+    with pytest.raises(InputRefused, match="nobody drew the liver"):
+        cache_on_grid(scan, ScanConfig(), tmp_path / "cache")
 
 
 def test_a_table_of_persons_keeps_their_scans_together(made, tmp_path):

@@ -111,6 +111,16 @@ def test_uncounted_voxels_change_nothing(name, scan):
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_sample_that_counts_nowhere_teaches_nothing(name, scan):
+    logits, target, counted = scan
+    outputs = logits.repeat(2, 1, 1, 1, 1).requires_grad_()
+    loss = sample_loss(outputs, target, torch.zeros_like(counted), EVERY_CLASS, LOSSES[name], 1)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-5)
+    assert float(outputs.grad.abs().max()) == 0
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
 def test_the_truth_has_the_smallest_loss(name, scan):
     _, target, counted = scan
     right = 20.0 * one_hot(target, 5).float() - 10

@@ -214,7 +214,10 @@ def test_a_run_with_a_teacher_learns_from_unlabeled_cases_goes_on_and_exports_th
         if name.startswith("network."):
             torch.testing.assert_close(tensor, parted[name], rtol=0, atol=1e-5, msg=name)
     assert any(not torch.equal(whole[name], alone[name]) for name in whole if name.startswith("network."))
-    assert not any("teacher" in name for name in export_bundle_entry(tmp_path)["network"])
+    entry = export_bundle_entry(tmp_path)
+    assert not any("teacher" in name for name in entry["network"])
+    # Who was seen without labels was seen.
+    assert "crlm_1004" in entry["learned_from"]
 
 
 def test_cases_of_held_out_persons_are_no_unlabeled_cases_either(cache, tmp_path):

@@ -174,7 +174,8 @@ def _veiled(gray: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _name(group: Sequence[int], classes: Sequence[str]) -> str:
-    return " + ".join(classes[code] if code < len(classes) else "vessel" for code in group)
+    # Codes beyond the classes are of an unknown kind of those in the group.
+    return " + ".join(classes[code] for code in group if code < len(classes))
 
 
 def _log_picture(logger: Logger, name: str, picture: np.ndarray, step: int) -> None:

@@ -7,24 +7,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 
 from liverseg.errors import InputRefused
-from liverseg.geometry import CanonicalOrder, bounding_box
+from liverseg.geometry import bounding_box
 from liverseg.intensity import normalize_hu
-from liverseg.reading import geometry_of
 from liverseg.resample import grid_for_spacing, resize, resize_labels
-from liverseg.training.cache import Known, write_cached
-from liverseg.training.datasets import LabeledScan, standard_label
+from liverseg.training.cache import SAME_GRID_MM, Known, canonical_map, canonical_scan, write_cached
+from liverseg.training.datasets import LabeledScan
 from liverseg.training.road_config import ScanConfig
 
 log = logging.getLogger(__name__)
 
 # Beside the arrays of ``cache.py``: segments 1..8, where somebody drew them.
 SEGMENTS_FILE = "segments.npy"
-# Files of one grid may differ by rounding.
-_SAME_GRID_MM = 0.5
 
 
 def wanted_spacing(
@@ -100,28 +96,25 @@ def cache_on_grid(scan: LabeledScan, settings: ScanConfig, folder: Path) -> None
     """Write one case of an experiment's cache.
 
     Raises:
-        InputRefused: CT and label map lie on different grids, or the label holds no liver.
+        InputRefused: CT, label map and segments lie on different grids, or the label holds no liver where
+            one is to be learned.
     """
-    image = sitk.ReadImage(str(scan.ct))
-    geometry = geometry_of(image)
-    order = CanonicalOrder.of(geometry)
-    drawn = sitk.ReadImage(str(scan.label))
-    if not geometry_of(drawn).matches(geometry, _SAME_GRID_MM):
-        raise InputRefused(f"{scan.case}: CT and label lie on different grids; run scripts/check_data.py")
-    hu = order.apply(sitk.GetArrayFromImage(image))
-    label = standard_label(order.apply(sitk.GetArrayFromImage(drawn)), scan)
+    if scan.liver_value is None and "liver" in settings.classes:
+        raise InputRefused(
+            f"{scan.case}: nobody drew the liver; leave the data set out, or learn scan.classes=[lesion]"
+        )
+    hu, label, geometry, _ = canonical_scan(scan)
     try:
-        gray, small = on_grid(hu, label, order.geometry(geometry).spacing_kji, settings)
+        gray, small = on_grid(hu, label, geometry.spacing_kji, settings)
     except InputRefused as error:
         raise InputRefused(f"{scan.case}: {error}") from error
     write_cached(folder, scan.case, small, gray, Known(lesions=not scan.liver_only))
     if settings.segments and scan.couinaud:
-        drawn = sitk.ReadImage(str(scan.couinaud[0]))
-        if not geometry_of(drawn).matches(geometry, _SAME_GRID_MM):
+        segments, grid = canonical_map(scan.couinaud[0])
+        if not grid.matches(geometry, SAME_GRID_MM):
             raise InputRefused(f"{scan.case}: CT and segments lie on different grids")
-        segments = order.apply(sitk.GetArrayFromImage(drawn))
-        spacing = order.geometry(geometry).spacing_kji
-        np.save(folder / scan.case / SEGMENTS_FILE, segments_on_grid(segments, label, spacing, settings))
+        small = segments_on_grid(segments, label, geometry.spacing_kji, settings)
+        np.save(folder / scan.case / SEGMENTS_FILE, small)
     log.info("%s: %s voxels", scan.case, gray.shape)
 
 

@@ -42,6 +42,10 @@ class ScanTask(Task):
     context: int = 1
     segments: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.segments = {case: segments.to(self.device) for case, segments in self.segments.items()}
+
     def numbered(self, seed: int, number: int) -> Sample:
         """Sample ``number`` of a run, out of a queue of mixed patches where one is set.
 
