@@ -33,7 +33,7 @@ from liverseg.couinaud.landmarks import PlanesFromLandmarks, landmarks_of_border
 from liverseg.couinaud.learned import LearnedFromShape
 from liverseg.couinaud.vessels import GuidedByVessels
 from liverseg.geometry import Geometry
-from liverseg.reading import geometry_of
+from liverseg.images import geometry_of
 from liverseg.training.persons import person_of
 
 # Errors further from the median than this many robust standard deviations are drawn in to it: borders that

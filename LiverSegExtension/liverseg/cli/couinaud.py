@@ -161,7 +161,7 @@ def read_vessels(path: Path, geometry: Geometry) -> np.ndarray:
     Raises:
         InputRefused: unreadable, another grid, or other labels.
     """
-    from liverseg.masks_reading import onto_grid
+    from liverseg.label_grids import onto_grid
     from liverseg.reading import read_labels
 
     array, own = read_labels(path)
