@@ -67,7 +67,7 @@ def test_segment_i_that_shrinks_leaves_its_voxels_to_its_neighbors(liver, truth)
 
 
 def test_vessels_that_say_next_to_nothing_leave_the_learned_split_as_it_is(phantom):
-    deaf = GuidedByVessels(strengths=Strengths(sheets=0.0, branches=0.0, untold=1e6))
+    deaf = GuidedByVessels(strengths=Strengths(sheets=0.0, branches=0.0, untold_learned=1e6))
     untold = np.where(phantom.masks.vessels > 0, np.uint8(3), np.uint8(0))
     assert np.array_equal(split(phantom, deaf, untold), split(phantom, "shape"))
 

@@ -67,23 +67,24 @@ class GuidedByVessels:
         corner = np.array([part.start for part in box]) * np.array(liver.spacing)
         portal, hepatic, warnings = _told(liver, corner, told.borders)
         untold = _is_untold(liver)
-        final = self._moved(told, portal, hepatic, untold)
+        strengths = self._strengths
+        inflate = strengths.untold if first.scores is None else strengths.untold_learned
+        final = _moved(told, portal, hepatic, inflate if untold else 1.0)
         # A border must not bend towards a vessel of the wrong kind.
-        strengths = Strengths(0.0, 0.0) if untold else self._strengths
+        strengths = Strengths(0.0, 0.0) if untold else strengths
         z, y, x = sample_positions(tight)
         confidence = agreement(final, sides(final.borders, z, y, x), y, x)
         segments = np.zeros(liver.mask.shape, dtype=np.uint8)
         segments[box] = _bent(tight, first, final.borders, portal, hepatic, strengths)
         return Drawn(segments, confidence, (*far, *warnings), unusual_shape(regression, tight))
 
-    def _moved(self, guess: Guess, portal: Vessels, hepatic: Vessels, untold: bool) -> Guess:
-        """The guess after the marks of the vessels."""
-        marks = portal_marks(portal.voxels.places, portal.voxels.radius, guess.borders) if portal else {}
-        if hepatic:
-            marks |= hepatic_marks(
-                hepatic.voxels.places, hepatic.voxels.radius, hepatic.inside, guess.borders
-            )
-        return guess.given(observed(marks, self._strengths.untold if untold else 1.0))
+
+def _moved(guess: Guess, portal: Vessels, hepatic: Vessels, inflate: float) -> Guess:
+    """The guess after the marks of the vessels, their standard deviations ``inflate`` times as large."""
+    marks = portal_marks(portal.voxels.places, portal.voxels.radius, guess.borders) if portal else {}
+    if hepatic:
+        marks |= hepatic_marks(hepatic.voxels.places, hepatic.voxels.radius, hepatic.inside, guess.borders)
+    return guess.given(observed(marks, inflate))
 
 
 def _is_untold(liver: LiverCrop) -> bool:
