@@ -19,9 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from liverseg.errors import LiverSegError, UsageError
 from liverseg.training.config import RunConfig
+from liverseg.training.config_checks import checked_scan
 from liverseg.training.datasets import list_scans
 from liverseg.training.road_config import ScanConfig
-from liverseg.training.roads import SCAN, checked_scan
+from liverseg.training.roads import SCAN
 from liverseg.training.scan_cache import cache_on_grid
 
 CONFIGS = Path(__file__).resolve().parent / "configs"

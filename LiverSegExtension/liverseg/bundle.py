@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liverseg.errors import ModelError
+from liverseg.lesion_rules import rules_from_card
 from liverseg.resources import resources_folder
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def read_bundle(folder: Path) -> Bundle:
     """Read a bundle's card; the weights are read and checked by :func:`load_network`.
 
     Raises:
-        ModelError: the card is missing, is not JSON, or lacks a field.
+        ModelError: the card is missing, is not JSON, lacks a field, or its settings cannot be used.
     """
     path = folder / "card.json"
     try:
@@ -118,11 +119,16 @@ def read_bundle(folder: Path) -> Bundle:
             )
             for stage, entry in card["networks"].items()
         }
-        return Bundle(folder, str(card["name"]), card, networks)
+        bundle = Bundle(folder, str(card["name"]), card, networks)
     except OSError as error:
         raise ModelError(f"no model card at {path}; choose a folder listed by 'liverseg models'") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ModelError(f"the model card {path} is damaged ({error}); copy the bundle again") from error
+    try:
+        rules_from_card(card.get("postprocessing", {}))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    return bundle
 
 
 def _read_grid(entry: dict[str, Any] | None) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from liverseg.bundle import read_bundle
 from liverseg.errors import UsageError
 from liverseg.networks import build_network
 from liverseg.training.cache import CachedCase, Known, write_cached
-from liverseg.training.config import RunConfig, check_config
+from liverseg.training.config import RunConfig
+from liverseg.training.config_checks import check_config
 from liverseg.training.export import export_bundle
 from liverseg.training.road_config import ScanConfig
 from liverseg.training.roads import described_network

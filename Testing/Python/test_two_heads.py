@@ -17,8 +17,8 @@ from liverseg.training.config import (
     RunConfig,
     TaskConfig,
     TrainerConfig,
-    check_config,
 )
+from liverseg.training.config_checks import check_config
 from liverseg.training.datasets import LabeledScan
 from liverseg.training.export import export_bundle, trained_network
 from liverseg.training.losses import cross_entropy, sample_loss

@@ -21,10 +21,10 @@ import torch
 
 from liverseg.errors import InputRefused
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
+from liverseg.images import geometry_of
 from liverseg.intensity import normalize_hu
 from liverseg.phantom import make_phantom
 from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
-from liverseg.reading import geometry_of
 from liverseg.resample import grid_for_spacing, resize, resize_labels
 from liverseg.training.datasets import LabeledScan, ScanLabels, standard_label
 from liverseg.volume import Volume

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from liverseg.errors import ModelError, UsageError
 from liverseg.training.road_config import NetworkConfig, ScanConfig, TeacherConfig
 
 
@@ -172,51 +170,3 @@ class RunConfig:
     scan: ScanConfig = field(default_factory=ScanConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     clinical: ClinicalConfig = field(default_factory=ClinicalConfig)
-
-
-def check_config(config: RunConfig) -> None:
-    """Refuse settings that cannot work, before anything runs.
-
-    Raises:
-        UsageError: names the setting and what it may be.
-    """
-    from liverseg.networks import size_multiple
-    from liverseg.training.losses import LOSSES
-    from liverseg.training.roads import check_roads, described_network, task_names
-    from liverseg.training.sampling import Shares
-
-    task, data = config.task, config.data
-    if task.name not in task_names():
-        raise UsageError(f"task.name is {task.name!r}; it may be {', '.join(task_names())}")
-    if config.optimizer.loss not in LOSSES:
-        raise UsageError(
-            f"optimizer.loss is {config.optimizer.loss!r}; it may be {', '.join(sorted(LOSSES))}"
-        )
-    try:
-        Shares(task.lesion, task.liver, task.anywhere)
-    except ValueError as error:
-        raise UsageError(f"task.lesion, task.liver, task.anywhere: {error}") from error
-    check_roads(config)
-    try:
-        multiples = size_multiple(described_network(config))
-    except ModelError as error:
-        raise UsageError(f"network: {error}") from error
-    sides = zip(task.patch, multiples, strict=False)
-    if len(task.patch) != 3 or any(side < multiple or side % multiple for side, multiple in sides):
-        raise UsageError(
-            f"task.patch is {list(task.patch)}; with this network its three sides must each be a multiple of "
-            f"{multiples[-1] if len(set(multiples)) == 1 else multiples}"
-        )
-    if task.kernels and len(task.kernels) != len(task.filters):
-        raise UsageError(f"task.kernels has {len(task.kernels)} entries for {len(task.filters)} levels")
-    if config.network.name == "DynUNet" and not 0 <= task.deep_supervision <= len(task.filters) - 2:
-        raise UsageError(f"task.deep_supervision must lie in 0..{len(task.filters) - 2}")
-    for name in ("steps", "batch", "accumulate", "steps_an_epoch"):
-        if getattr(config.trainer, name) < 1:
-            raise UsageError(f"trainer.{name} must be at least 1")
-    if config.trainer.minutes < 0:
-        raise UsageError("trainer.minutes must be 0 (no such end) or more")
-    if data.on_gpu and config.trainer.accelerator == "cpu":
-        raise UsageError("data.on_gpu needs a GPU: set trainer.accelerator=gpu, or data.on_gpu=false")
-    if not Path(data.cache).is_dir():
-        raise UsageError(f"data.cache: no folder {data.cache}; run scripts/prepare_data.py first")

@@ -9,12 +9,9 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from liverseg.errors import UsageError
 from liverseg.intensity import SYMMETRIC
 from liverseg.networks import FAMILIES
 from liverseg.training.config import RunConfig
-from liverseg.training.optimizers import OPTIMIZERS, SCHEDULES
-from liverseg.training.road_config import NORMALIZATIONS, ScanConfig
 from liverseg.training.scan_cache import load_segments
 from liverseg.training.scan_task import ScanTask, classes_of
 from liverseg.training.slice_loading import SliceTask
@@ -106,73 +103,6 @@ def grid_of_card(config: RunConfig) -> dict[str, Any]:
     if scan.overlap >= 0:
         told["overlap"] = scan.overlap
     return told
-
-
-def check_roads(config: RunConfig) -> None:
-    """Refuse settings of network, scan, optimizer and teacher that cannot work.
-
-    Raises:
-        UsageError: names the setting and what it may be.
-    """
-    network, optimizer = config.network, config.optimizer
-    _one_of("network.name", network.name, sorted(FAMILIES))
-    _one_of("network.normalization", network.normalization, NORMALIZATIONS)
-    _one_of("optimizer.name", optimizer.name, sorted(OPTIMIZERS))
-    _one_of("optimizer.schedule", optimizer.schedule, SCHEDULES)
-    if optimizer.schedule == "plateau" and not config.data.validate:
-        raise UsageError("optimizer.schedule=plateau follows the validation loss: set data.validate")
-    if optimizer.schedule in ("step", "plateau") and optimizer.step_every < 1:
-        raise UsageError("optimizer.step_every must be at least 1")
-    classes = task_facts(config).classes if config.task.name != SCAN else checked_scan(config.scan)
-    if optimizer.class_weights and len(optimizer.class_weights) != len(classes):
-        raise UsageError(f"optimizer.class_weights needs one number for each of {', '.join(classes)}")
-    if config.task.deep_supervision and not (
-        FAMILIES[network.name].deep_supervision and network.dimensions == 3
-    ):
-        raise UsageError(f"task.deep_supervision must be 0 with {network.name} in {network.dimensions}D")
-    if (network.name == "TwoHeads") != (config.task.name == SCAN and config.scan.segments):
-        raise UsageError("scan.segments and network.name=TwoHeads go together, with task.name=scan")
-    odd = network.context > 0 and network.context % 2 == 1
-    if not odd or (network.context > 1 and network.dimensions != 2):
-        raise UsageError(
-            f"network.context is {network.context}; it may be an odd number where dimensions is 2"
-        )
-    if config.task.name == SCAN and network.dimensions == 2 and config.task.patch[:1] != [1]:
-        raise UsageError(f"task.patch is {list(config.task.patch)}; slices are one voxel thick: [1, y, x]")
-    if config.teacher.unlabeled and (config.teacher.share < 1 or not 0 <= config.teacher.decay < 1):
-        raise UsageError("teacher.share must be at least 1 and teacher.decay in 0..1")
-
-
-def checked_scan(scan: ScanConfig) -> tuple[str, ...]:
-    """The classes of a ``scan`` task whose settings can work.
-
-    Raises:
-        UsageError: names the setting and what it may be.
-    """
-    for name, length in (("spacing_mm", 3), ("voxels", 3), ("window_hu", 2)):
-        if len(getattr(scan, name)) != length:
-            raise UsageError(f"scan.{name} needs {length} numbers")
-    if scan.size and len(scan.size) != 3:
-        raise UsageError("scan.size needs three numbers (z, y, x), or none")
-    if scan.window_hu[1] <= scan.window_hu[0]:
-        raise UsageError(f"scan.window_hu is {list(scan.window_hu)}; the second HU must be the larger one")
-    if (
-        not scan.classes
-        or set(scan.classes) - {"liver", "lesion"}
-        or len(set(scan.classes)) < len(scan.classes)
-    ):
-        raise UsageError(f"scan.classes is {list(scan.classes)}; it may be liver, lesion or both")
-    if scan.segments and set(scan.classes) != {"liver", "lesion"}:
-        raise UsageError("scan.segments needs scan.classes=[liver,lesion]")
-    _one_of("scan.region", scan.region, ("liver", "whole"))
-    if scan.queue < 0 or scan.per_volume < 1 or set(scan.flip) - {0, 1, 2} or not -1 <= scan.overlap < 1:
-        raise UsageError("scan: queue 0 or more, per_volume 1 or more, flip of 0, 1, 2, overlap below 1")
-    return classes_of(scan)
-
-
-def _one_of(name: str, value: str, allowed: Any) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name} is {value!r}; it may be {', '.join(allowed)}")
 
 
 def config_of_settings(told: Mapping[str, Any]) -> RunConfig:

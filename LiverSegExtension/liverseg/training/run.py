@@ -18,7 +18,8 @@ from liverseg.errors import UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
 from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached
-from liverseg.training.config import DataConfig, RunConfig, check_config
+from liverseg.training.config import DataConfig, RunConfig
+from liverseg.training.config_checks import check_config
 from liverseg.training.lightning_parts import (
     LAST,
     Average,
