@@ -2,6 +2,7 @@
 
 scripts/predict_cases.py --data DATA --model BUNDLE --cases lits_000 ircad_17 --out PRED
 liverseg evaluate --pred PRED --truth DATA/ct --cases lits_000 ircad_17 -o SCORES --plots
+scripts/predict_cases.py ... --score-maps MAPS; scripts/tune_postprocessing.py --scores MAPS ...
 
 A case is a folder DATA/ct/<case>: a whole scan, or a pair of a 3 mm scan and the region of its liver
 (liverseg/evaluation/end_to_end.py). Cases of persons that the model was trained on, by its card, are refused.
@@ -15,13 +16,16 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from liverseg.bundle import find_bundle
 from liverseg.device import choose_device
+from liverseg.evaluation.case_files import read_case
 from liverseg.evaluation.case_script import case_parser, run_script
-from liverseg.evaluation.end_to_end import case_folders, predict_case, write_predicted
+from liverseg.evaluation.end_to_end import Predicted, case_folders, predict_case, write_predicted
 from liverseg.pipeline import SegmentOptions
-from liverseg.writers.atomic import written_whole
+from liverseg.training.score_maps import ScoreMap, save_score_map
+from liverseg.writers.atomic import make_folder, written_whole
 
 log = logging.getLogger("predict_cases")
 
@@ -43,6 +47,8 @@ def predict(arguments: argparse.Namespace) -> None:
         began = time.monotonic()
         predicted = predict_case(folder, options, arguments.true_liver)
         write_predicted(predicted, out)
+        if arguments.score_maps is not None:
+            keep_scores(predicted, folder, arguments.score_maps)
         facts = {
             "case": folder.name,
             "model": bundle.name,
@@ -63,6 +69,25 @@ def predict(arguments: argparse.Namespace) -> None:
         )
 
 
+def keep_scores(predicted: Predicted, truth: Path, folder: Path) -> None:
+    """Write a case's lesion scores beside its true lesions, for ``scripts/tune_postprocessing.py``.
+
+    Raises:
+        UsageError: they cannot be written.
+    """
+    ct = predicted.case.ct
+    scores = ScoreMap(
+        case=truth.name,
+        score=predicted.score,
+        liver=predicted.case.masks.liver,
+        truth=read_case(truth, ct.geometry).lesions > 0,
+        hu=ct.array,
+        spacing_mm=ct.geometry.spacing_kji,
+    )
+    make_folder(folder)
+    save_score_map(scores, folder)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     parser = case_parser(__doc__, "folder for one folder a case")
@@ -70,6 +95,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--true-liver", action="store_true", help="the labeled liver in place of stage 1's")
     parser.add_argument("--force", action="store_true", help="go on where the values are no plausible HU")
     parser.add_argument("--overwrite", action="store_true", help="predict anew what is there")
+    parser.add_argument("--score-maps", type=Path, help="folder for scores that post-processing is tuned on")
     return run_script(parser, predict, "predict_cases", words)
 
 

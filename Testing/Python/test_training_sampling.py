@@ -12,7 +12,7 @@ import torch
 from liverseg.training.cache import CachedCase, Code, Known, cached_names, load_cached, write_cached
 from liverseg.training.persons import person_of
 from liverseg.training.sampling import CaseDraw, Places, Shares
-from liverseg.training.tasks import CouinaudTask, LesionTask, LiverTask
+from liverseg.training.tasks import CouinaudTask, LesionTask, LiverTask, imitate_stage1
 
 DRAWS = 600
 
@@ -146,3 +146,20 @@ def test_planted_lesions_come_into_livers_that_have_none():
         task = LesionTask({"a": healthy}, Shares(0, 1, 0), 0.0, (48, 48, 48), planted_share=share)
         targets = [task.sample(np.random.default_rng(n)).target for n in range(8)]
         assert sum(bool((target == Code.LESION).any()) for target in targets) == expected
+
+
+def test_the_rough_liver_of_a_sample_sometimes_takes_neighbors_and_loses_parts():
+    target = torch.zeros((48, 48, 48), dtype=torch.long)
+    target[12:36, 12:36, 6:28] = 1
+    image = torch.full(target.shape, 0.3)
+    image[target > 0] = 0.6
+    image[12:36, 12:36, 28:40] = 0.9
+    beside, lost = [], []
+    for seed in range(60):
+        rough = imitate_stage1(target, image, np.random.default_rng(seed))
+        beside.append(float(rough[14:34, 14:34, 33:38].mean()))
+        lost.append(float(1 - rough[16:32, 16:32, 10:24].mean()))
+    assert 1 <= sum(share > 0.3 for share in beside) <= 20
+    assert 1 <= sum(share > 0.05 for share in lost) <= 30
+    assert np.median(beside) == 0
+    assert np.median(lost) < 0.01

@@ -173,7 +173,7 @@ class LesionTask(Task):
             kinds = [target == code for code in (Code.PORTAL_VEIN, Code.HEPATIC_VEIN, Code.VESSEL)]
             image = augment.change_vessels(image, kinds, rng)
         image = augment.change_gray_values(image, target > 0, rng)
-        rough = imitate_stage1(target, rng)
+        rough = imitate_stage1(target, image, rng)
         return Sample(
             torch.stack([image, rough]),
             target,
@@ -194,17 +194,37 @@ def plant_into(
     return planted.to(image.device), torch.from_numpy(label).long().to(image.device)
 
 
-def imitate_stage1(target: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """A liver mask as stage 1 may give it: rough borders, dents, and lesions at the rim left out."""
+def imitate_stage1(target: torch.Tensor, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """A liver mask as stage 1 may give it: rough, dented, without lesions at the rim, with neighbors.
+
+    Without false neighbors a network believes the mask, and bowel in it becomes liver.
+
+    Args:
+        target: (z, y, x) label codes.
+        image: (z, y, x), normalized HU.
+    """
     shape = (target.shape[0], target.shape[1], target.shape[2])
     known = (target > 0).float()
     if rng.random() < 0.2:
         left_out = augment.smooth_noise(rng, shape, 5, target.device) > 0
         known = torch.where((target == Code.LESION) & left_out, 0.0, known)
+    if rng.random() < 0.3:
+        known = torch.maximum(known, _false_neighbors(known, image, rng))
+    if rng.random() < 0.15:
+        known = torch.where(augment.smooth_noise(rng, shape, 4, target.device) > 1.2, 0.0, known)
     soft = augment.box_mean(known, 7)
     noise = augment.smooth_noise(rng, shape, 12, target.device) * float(rng.uniform(0, 0.3))
     noise += augment.smooth_noise(rng, shape, 5, target.device) * float(rng.uniform(0, 0.2))
     return ((soft + noise + float(rng.normal(0, 0.1)) > 0.5) & (soft > 0)).float()
+
+
+def _false_neighbors(known: torch.Tensor, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Tissue of one brightness near the liver, as a whole or in part: what a bowel or a kidney looks like."""
+    shape = (known.shape[0], known.shape[1], known.shape[2])
+    near = (augment.box_mean(known, 21) > 0) & (known == 0)
+    like = (augment.box_mean(image, 5) - float(rng.uniform(0.35, 1.0))).abs() < 0.1
+    part = augment.smooth_noise(rng, shape, 4, known.device) > float(rng.uniform(-1, 1))
+    return (near & like & part).float()
 
 
 class CouinaudTask(Task):

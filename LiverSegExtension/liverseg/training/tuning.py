@@ -33,7 +33,7 @@ Peaks = tuple[tuple[float, float], ...]
 class Grid:
     """What is tried."""
 
-    thresholds: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7)
+    thresholds: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
     smallest_ml: tuple[float, ...] = (0.03, 0.1, 0.25)
     peaks: tuple[Peaks, ...] = (
         ((0.0, 0.5),),
