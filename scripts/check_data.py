@@ -26,7 +26,11 @@ def show_progress(report: ScanReport) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check, print, write; the exit code."""
-    listed = {scan.ct: scan for name in arguments.adapter for scan in list_scans(name, arguments.data)}
+    listed = {
+        (scan.ct, scan.label): scan
+        for name in arguments.adapter
+        for scan in list_scans(name, arguments.data, arguments.exclude)
+    }
     report = check_data(list(listed.values()), arguments.data, show_progress)
     print("\n".join(report.lines()))
     if arguments.out:
@@ -39,6 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--adapter", nargs="+", required=True, choices=sorted(ADAPTERS))
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="CASE", help="cases to leave out")
     parser.add_argument("--out", type=Path, help="JSON to write")
     try:
         return run(parser.parse_args())

@@ -19,7 +19,7 @@ from liverseg.bundle import Bundle, read_bundle
 from liverseg.couinaud import split_liver
 from liverseg.errors import InputRefused
 from liverseg.evaluation.couinaud_scores import segment_dice
-from liverseg.reading import geometry_of
+from liverseg.images import geometry_of
 from liverseg.training.export import export_bundle
 from liverseg.training.persons import person_of
 from liverseg.training.run import SETTINGS

@@ -2,7 +2,8 @@
 
 Rules and constants were chosen on the tuning half of the persons (by a hash of the person's name); the
 figures of the reporting half come from a first guess fitted to the tuning half alone. Over all maps each half
-is scored with a first guess fitted to the other half.
+is scored with a first guess fitted to the other half. Where the network's split is the first guess, only maps
+of persons that the network never saw are scored, and only such maps say how far it errs.
 
     scripts/evaluate_couinaud_methods.py --data DATA --out scores.json [--quick]
     scripts/evaluate_couinaud_methods.py --data DATA --write-first-guess Resources/Couinaud/first_guess.json
@@ -20,16 +21,19 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from liverseg.bundle import Bundle, find_bundle
 from liverseg.couinaud import SplitMethod, split_liver
 from liverseg.couinaud.border_reading import borders_of_split
 from liverseg.couinaud.borders import AXIS_OF, NAMES, Borders
 from liverseg.couinaud.crop import LiverCrop
 from liverseg.couinaud.first_guess import RIDGE, ShapeRegression, fit, shape_numbers, write_regression
+from liverseg.couinaud.guessing import learned_borders
 from liverseg.couinaud.landmark_file import Point
 from liverseg.couinaud.landmarks import PlanesFromLandmarks, landmarks_of_borders
+from liverseg.couinaud.learned import LearnedFromShape
 from liverseg.couinaud.vessels import GuidedByVessels
 from liverseg.geometry import Geometry
-from liverseg.reading import geometry_of
+from liverseg.images import geometry_of
 from liverseg.training.persons import person_of
 
 # Errors further from the median than this many robust standard deviations are drawn in to it: borders that
@@ -40,7 +44,10 @@ NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
 
 @dataclass(frozen=True, eq=False)
 class LiverMap:
-    """One label map: segments (canonical order), borders fitted to it, shape numbers, vessels if any."""
+    """One label map: segments (canonical order), borders fitted to it, shape numbers, vessels if any.
+
+    ``learned`` are the borders that fit the network's split, where the network never saw the person.
+    """
 
     name: str
     segments: np.ndarray
@@ -48,6 +55,7 @@ class LiverMap:
     vessels: np.ndarray | None
     borders: Borders
     numbers: np.ndarray
+    learned: Borders | None
 
     @property
     def relative(self) -> np.ndarray:
@@ -60,8 +68,9 @@ def is_tuning(name: str) -> bool:
     return int(hashlib.sha256(person_of(name).encode()).hexdigest(), 16) % 2 == 0
 
 
-def read_maps(data: Path) -> list[LiverMap]:
+def read_maps(data: Path, bundle: Bundle) -> list[LiverMap]:
     """All label maps whose borders can be read."""
+    unseen = {person_of(name) for name in bundle.card["networks"]["couinaud"]["held_out"]}
     maps = []
     for path in sorted((data / "couinaud").glob("*.nii.gz")):
         image = sitk.ReadImage(str(path))
@@ -83,13 +92,17 @@ def read_maps(data: Path) -> list[LiverMap]:
                 vessels=sitk.GetArrayFromImage(sitk.ReadImage(str(vessels))) if vessels.exists() else None,
                 borders=borders,
                 numbers=shape_numbers(crop.mask, crop.spacing),
+                learned=learned_borders(crop, bundle) if person_of(path.name) in unseen else None,
             )
         )
     return maps
 
 
 def fitted(maps: list[LiverMap]) -> ShapeRegression:
-    """The first guess of these maps, with the covariance of its errors in five folds by person."""
+    """The first guess of these maps, with the covariance of its errors in five folds by person.
+
+    That of the planes that fit the network's split comes from those maps that the network never saw.
+    """
     numbers = np.array([m.numbers for m in maps])
     values = np.array([m.relative for m in maps])
     persons = [person_of(m.name) for m in maps]
@@ -99,10 +112,17 @@ def fitted(maps: list[LiverMap]) -> ShapeRegression:
         out = np.array([fold_of[person] == fold for person in persons])
         rest = fit(numbers[~out], values[~out], RIDGE)
         errors[out] = (numbers[out] - rest.mean) / rest.scale @ rest.table + rest.offset - values[out]
+    learned = np.array([m.learned.values - m.borders.values for m in maps if m.learned is not None])
+    return replace(
+        fit(numbers, values, RIDGE), covariance=covariance(errors), learned_covariance=covariance(learned)
+    )
+
+
+def covariance(errors: np.ndarray) -> np.ndarray:
+    """(borders, borders) of errors (maps, borders), outliers drawn in."""
     middle = np.median(errors, axis=0)
     spread = 1.4826 * np.median(np.abs(errors - middle), axis=0) * OUTLIER_SD
-    drawn_in = np.clip(errors, middle - spread, middle + spread)
-    return replace(fit(numbers, values, RIDGE), covariance=np.cov(drawn_in.T))
+    return np.cov(np.clip(errors, middle - spread, middle + spread).T)
 
 
 def dice_by_segment(truth: np.ndarray, found: np.ndarray) -> list[float]:
@@ -126,10 +146,12 @@ def two_readings(folder: Path) -> list[list[float]]:
     return rows
 
 
-def score(m: LiverMap, method: SplitMethod, landmarks: Mapping[str, Point] | None = None) -> list[float]:
+def score(
+    m: LiverMap, method: SplitMethod, bundle: Bundle | None, landmarks: Mapping[str, Point] | None = None
+) -> list[float]:
     """Dice of segments 1..8 of one map."""
     split = split_liver(
-        m.segments > 0, m.geometry, None, method=method, vessels=m.vessels, landmarks=landmarks
+        m.segments > 0, m.geometry, bundle, method=method, vessels=m.vessels, landmarks=landmarks
     )
     return dice_by_segment(m.segments, split.labels)
 
@@ -170,22 +192,35 @@ def markdown(rows: Mapping[str, dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def by_halves(
-    maps: list[LiverMap],
-    make: Callable[[ShapeRegression], SplitMethod],
-    placed: bool = False,
-    fit_to: list[LiverMap] | None = None,
-    quick: bool = False,
-) -> dict[str, list[float]]:
-    """Scores of every map, each half with the first guess fitted to the other half (of ``fit_to``)."""
-    result = {}
-    for half in (False,) if quick else (False, True):
-        held = [m for m in maps if is_tuning(m.name) == half]
-        method = make(fitted([m for m in fit_to or maps if is_tuning(m.name) != half]))
-        for m in held:
-            seen = thinned(m) if quick and make is PlanesFromLandmarks else m
-            result[m.name] = score(seen, method, placed_by_reader(m) if placed else None)
-    return result
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """How maps are scored: each half with the first guess fitted to the other half of ``every``.
+
+    ``quick``: the reporting half alone, and planes on every second voxel along each axis.
+    """
+
+    every: list[LiverMap]
+    bundle: Bundle
+    quick: bool
+
+    def scores(
+        self,
+        maps: list[LiverMap],
+        make: Callable[[ShapeRegression], SplitMethod],
+        network: bool = False,
+        placed: bool = False,
+    ) -> dict[str, list[float]]:
+        """Scores of maps by a method; with ``network`` it has the model, which must not have seen them."""
+        result = {}
+        for half in (False,) if self.quick else (False, True):
+            method = make(fitted([m for m in self.every if is_tuning(m.name) != half]))
+            thin = self.quick and make is PlanesFromLandmarks and not network
+            for m in maps:
+                if is_tuning(m.name) == half:
+                    points = placed_by_reader(m) if placed else None
+                    seen = thinned(m) if thin else m
+                    result[m.name] = score(seen, method, self.bundle if network else None, points)
+        return result
 
 
 def thinned(m: LiverMap) -> LiverMap:
@@ -197,25 +232,42 @@ def thinned(m: LiverMap) -> LiverMap:
     return replace(m, segments=segments, geometry=Geometry(shape, matrix), vessels=None)
 
 
-def landmark_scores(maps: list[LiverMap], quick: bool) -> dict[str, dict[str, list[float]]]:
-    """Every map by planes, guessed and placed on its own reading."""
+def by_shape(regression: ShapeRegression) -> SplitMethod:
+    """The network's split, which needs no first guess."""
+    return LearnedFromShape()
+
+
+def landmark_scores(scoring: Scoring) -> dict[str, dict[str, list[float]]]:
+    """Maps by planes, guessed without and with the network and placed on their own readings."""
+    unseen = [m for m in scoring.every if m.learned is not None]
+    planes = PlanesFromLandmarks
     return {
-        "landmarks, guessed": by_halves(maps, PlanesFromLandmarks, quick=quick),
-        "landmarks, placed on the reading": by_halves(maps, PlanesFromLandmarks, placed=True, quick=quick),
+        "landmarks, guessed without a model": scoring.scores(scoring.every, planes),
+        "landmarks, placed on the reading": scoring.scores(scoring.every, planes, placed=True),
+        "landmarks, guessed without a model, unseen maps": scoring.scores(unseen, planes),
+        "landmarks, guessed from the learned split, unseen maps": scoring.scores(
+            unseen, planes, network=True
+        ),
+        "learned from shape, unseen maps": scoring.scores(unseen, by_shape, network=True),
     }
 
 
-def vessel_scores(maps: list[LiverMap], quick: bool) -> dict[str, dict[str, list[float]]]:
-    """The maps with vessels by these, and by planes guessed from the shape of the same livers."""
-    with_vessels = [m for m in maps if m.vessels is not None]
-    guided = by_halves(with_vessels, GuidedByVessels, fit_to=maps, quick=quick)
-    guessed = by_halves(with_vessels, PlanesFromLandmarks, fit_to=maps, quick=quick)
+def vessel_scores(scoring: Scoring) -> dict[str, dict[str, list[float]]]:
+    """The maps with vessels by these, and without them by what these started from."""
+    with_vessels = [m for m in scoring.every if m.vessels is not None]
+    unseen = [m for m in with_vessels if m.learned is not None]
+    rows = {
+        "vessels, no model": scoring.scores(with_vessels, GuidedByVessels),
+        "landmarks, guessed without a model, same livers": scoring.scores(with_vessels, PlanesFromLandmarks),
+        "vessels, unseen maps": scoring.scores(unseen, GuidedByVessels, network=True),
+        "learned from shape, same livers": scoring.scores(unseen, by_shape, network=True),
+    }
     result = {}
     for told in (True, False):
-        names = [n for n in guided if n.startswith("ircad") == told]
-        kinds = "kinds told" if told else "kinds not told"
-        result[f"vessels, {kinds}"] = {n: guided[n] for n in names}
-        result[f"landmarks, guessed, same livers ({kinds})"] = {n: guessed[n] for n in names}
+        for name, scores in rows.items():
+            kept = {n: v for n, v in scores.items() if n.startswith("ircad") == told}
+            if kept:
+                result[f"{name} (kinds {'told' if told else 'not told'})"] = kept
     return result
 
 
@@ -235,6 +287,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with couinaud/, vessels/ and ct/")
     parser.add_argument("--out", type=Path, help="JSON with every map's scores")
+    parser.add_argument("--model", metavar="NAME", help="whose Couinaud network is taken")
     parser.add_argument(
         "--quick",
         action="store_true",
@@ -246,7 +299,8 @@ def main() -> None:
         "--exclude", nargs="*", default=[], help="cases whose persons are left out of the fit"
     )
     arguments = parser.parse_args()
-    maps = read_maps(arguments.data)
+    bundle = find_bundle(arguments.model)
+    maps = read_maps(arguments.data, bundle)
     if arguments.write_first_guess:
         out = {person_of(case) for case in arguments.exclude}
         kept = [m for m in maps if person_of(m.name) not in out]
@@ -254,6 +308,8 @@ def main() -> None:
             "what": "borders of the Couinaud segments by linear regression from a liver's shape "
             "(liverseg/couinaud/first_guess.py)",
             "fitted_to": f"{len(kept)} label maps of {len({person_of(m.name) for m in kept})} persons",
+            "learned_errors_of": f"{sum(m.learned is not None for m in kept)} maps that the network of "
+            f"{bundle.name} never saw",
             "excluded": sorted(out),
             "license": "Annotations MIT (xukun-zhang/Couinaud-Segmentation; GLCUnet/dataset); the outlines "
             "derive from LiTS and 3D-IRCADb-01 (CC BY-NC-ND 4.0) and MSD (CC BY-SA 4.0): research and "
@@ -262,8 +318,9 @@ def main() -> None:
         write_regression(fitted(kept), about, arguments.write_first_guess)
         print(f"{arguments.write_first_guess}: {about['fitted_to']}, {len(NAMES)} borders")
     if arguments.out:
-        every = landmark_scores(maps, arguments.quick) if "landmarks" in arguments.methods else {}
-        every |= vessel_scores(maps, arguments.quick) if "vessels" in arguments.methods else {}
+        scoring = Scoring(maps, bundle, arguments.quick)
+        every = landmark_scores(scoring) if "landmarks" in arguments.methods else {}
+        every |= vessel_scores(scoring) if "vessels" in arguments.methods else {}
         rows = summaries(every)
         readings = two_readings(arguments.data / "ct")
         rows["two readings of one liver"] = summary({f"pair {n}": r for n, r in enumerate(readings)})

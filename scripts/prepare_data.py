@@ -21,7 +21,7 @@ from liverseg.training.cache import (
     cache_scan,
     cache_scan_without_liver,
 )
-from liverseg.training.datasets import LabeledScan, list_scans
+from liverseg.training.datasets import ADAPTERS, LabeledScan, list_scans
 from liverseg.training.integrity import check_data
 
 # Tests and the demo use seeds below and above this range.
@@ -34,9 +34,10 @@ def main() -> int:
     parser.add_argument(
         "--adapter",
         default="project",
-        choices=("project", "decathlon"),
-        help="how the folder is laid out: ct/ and couinaud/, or as the Medical Segmentation Decathlon",
+        choices=("project", *sorted(ADAPTERS)),
+        help="how the folder is laid out (docs/training-data.md); 'project' takes each stage's own version",
     )
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="CASE", help="cases to leave out")
     parser.add_argument("--cache", type=Path, required=True, help="folder to write to")
     parser.add_argument(
         "--phantoms",
@@ -53,18 +54,22 @@ def main() -> int:
         return error.exit_code
 
 
-def scans_by_stage(adapter: str, data: Path) -> tuple[list[LabeledScan], list[LabeledScan]]:
+def scans_by_stage(
+    adapter: str, data: Path, exclude: list[str]
+) -> tuple[list[LabeledScan], list[LabeledScan]]:
     """Scans for stage 1 (whole) and stage 2 (livers with their surroundings)."""
     if adapter == "project":
-        return list_scans("project-3mm", data), list_scans("project-roi", data)
-    scans = list_scans(adapter, data)
+        return list_scans("project-3mm", data, exclude), list_scans("project-roi", data, exclude)
+    scans = list_scans(adapter, data, exclude)
     return scans, scans
 
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Check and write; the exit code."""
-    whole, livers = scans_by_stage(arguments.adapter, arguments.data)
-    report = check_data(list({scan.ct: scan for scan in (*whole, *livers)}.values()), arguments.data)
+    whole, livers = scans_by_stage(arguments.adapter, arguments.data, arguments.exclude)
+    report = check_data(
+        list({(scan.ct, scan.label): scan for scan in (*whole, *livers)}.values()), arguments.data
+    )
     if report.fatal:
         print("\n".join(report.lines()), file=sys.stderr)
         return 1

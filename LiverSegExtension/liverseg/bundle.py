@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liverseg.errors import ModelError
+from liverseg.lesion_rules import rules_from_card
 from liverseg.resources import resources_folder
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 DEFAULT_MODEL = "liverseg-1.2"
 STAGES = ("stage1", "stage2", "couinaud")
 # MONAI's DynUNet lists the same layers twice in its state: by their own names and inside this chain.
-_SECOND_NAMES = "skip_layers."
+_SECOND_NAMES = ("skip_layers.", "plane.skip_layers.", "trunk.skip_layers.", "plane.trunk.skip_layers.")
 # The networks of a block of :func:`networks_kept`, by bundle folder and stage.
 _kept: ContextVar[dict[tuple[Path, str], torch.nn.Module] | None] = ContextVar("kept_networks", default=None)
 
@@ -40,12 +41,15 @@ class NetworkCard:
     Attributes:
         stage: "stage1", "stage2" or "couinaud".
         network: description for :func:`liverseg.networks.build_network`.
-        spacing_mm: isotropic voxel size of its grid.
+        spacing_mm: isotropic voxel size of its grid; nominal where ``grid`` says more.
         patch: window (z, y, x) in voxels.
         window_hu: HU range mapped to 0..1; None where no CT goes in.
         classes: name of each output class.
         file: weights, beside the card.
         sha256: of that file.
+        grid: ``{"spacing_mm": [z, y, x], "voxels": [z, y, x]}`` where the grid is not isotropic, see
+            :meth:`grid_spacing`; empty otherwise.
+        overlap: share of a window that its neighbors cover; None for the engine's own.
     """
 
     stage: str
@@ -56,6 +60,24 @@ class NetworkCard:
     classes: tuple[str, ...]
     file: str
     sha256: str
+    grid: dict[str, Any] = field(default_factory=dict)
+    overlap: float | None = None
+
+    def grid_spacing(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, float, float]:
+        """The voxel size (z, y, x) in mm that the network wants for a scan.
+
+        Along an axis with a number of voxels the whole scan has so many; where the card's spacing is 0 the
+        scan keeps its own.
+
+        Args:
+            shape: voxels of the whole scan (z, y, x).
+            spacing: its voxel size in mm.
+        """
+        if not self.grid:
+            return (self.spacing_mm,) * 3
+        axes = zip(shape, spacing, self.grid["spacing_mm"], self.grid["voxels"], strict=True)
+        z, y, x = (n * own / count if count else (wanted or own) for n, own, wanted, count in axes)
+        return z, y, x
 
 
 @dataclass(frozen=True)
@@ -77,7 +99,7 @@ def read_bundle(folder: Path) -> Bundle:
     """Read a bundle's card; the weights are read and checked by :func:`load_network`.
 
     Raises:
-        ModelError: the card is missing, is not JSON, or lacks a field.
+        ModelError: the card is missing, is not JSON, lacks a field, or its settings cannot be used.
     """
     path = folder / "card.json"
     try:
@@ -92,14 +114,30 @@ def read_bundle(folder: Path) -> Bundle:
                 classes=tuple(entry["classes"]),
                 file=str(entry["file"]),
                 sha256=str(entry["sha256"]),
+                grid=_read_grid(entry.get("grid")),
+                overlap=None if entry.get("overlap") is None else float(entry["overlap"]),
             )
             for stage, entry in card["networks"].items()
         }
-        return Bundle(folder, str(card["name"]), card, networks)
+        bundle = Bundle(folder, str(card["name"]), card, networks)
     except OSError as error:
         raise ModelError(f"no model card at {path}; choose a folder listed by 'liverseg models'") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ModelError(f"the model card {path} is damaged ({error}); copy the bundle again") from error
+    try:
+        rules_from_card(card.get("postprocessing", {}))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    return bundle
+
+
+def _read_grid(entry: dict[str, Any] | None) -> dict[str, Any]:
+    if not entry:
+        return {}
+    spacing, voxels = [float(s) for s in entry["spacing_mm"]], [int(n) for n in entry["voxels"]]
+    if len(spacing) != 3 or len(voxels) != 3 or min(*spacing, *voxels) < 0:
+        raise ValueError("its grid needs three spacings and three numbers of voxels, none below 0")
+    return {"spacing_mm": spacing, "voxels": voxels}
 
 
 def installed_bundles() -> list[Bundle]:
@@ -185,7 +223,11 @@ def _load_network(bundle: Bundle, stage: str) -> torch.nn.Module:
             f"{path} is damaged or changed (sha256 differs from the card); copy the bundle again"
         )
     network = build_network(card.network)
-    weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+    # Half precision is for the file alone; whole numbers (counters, indices) stay what they are.
+    weights = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in load_file(path).items()
+    }
     try:
         missing, surplus = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -202,7 +244,7 @@ def save_network(network: torch.nn.Module, path: Path) -> str:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     half = {
-        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        name: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else None).contiguous()
         for name, tensor in network.state_dict().items()
         if not name.startswith(_SECOND_NAMES)
     }

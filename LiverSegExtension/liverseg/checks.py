@@ -14,7 +14,7 @@ import numpy as np
 
 from liverseg.errors import InputRefused
 from liverseg.geometry import CanonicalOrder, Geometry
-from liverseg.reading import AIR_HU
+from liverseg.gray_values import AIR_HU
 from liverseg.uneven import is_sheared, shear_degrees
 from liverseg.volume import Volume
 

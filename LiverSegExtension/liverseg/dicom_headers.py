@@ -21,8 +21,8 @@ from pydicom.valuerep import DA, TM
 
 from liverseg.errors import InputRefused
 from liverseg.geometry import LPS_TO_RAS, Geometry
-from liverseg.reading import volume_hash
 from liverseg.volume import Volume
+from liverseg.volume_identity import volume_hash
 
 # What every object must have, if only empty (type 2 in DICOM PS3.3 C.7.1 and C.7.2), and files may lack.
 _EMPTY_ALLOWED = (

@@ -16,22 +16,26 @@ from liverseg.progress import Progress, silent
 log = logging.getLogger(__name__)
 
 
-def window_size(shape: Sequence[int], patch: Sequence[int], levels: int, tile: float) -> tuple[int, ...]:
+def window_size(
+    shape: Sequence[int], patch: Sequence[int], levels: int | Sequence[int], tile: float
+) -> tuple[int, ...]:
     """The window for a volume: the card's patch times ``tile``, no larger than the volume needs.
 
-    Sides are multiples of ``2 ** (levels - 1)``, which the network halves so often. An axis that is only
-    a little longer than the patch is taken in one window.
+    Sides are multiples of ``2 ** (levels - 1)``, which the network halves so often (one number, or one an
+    axis). An axis that is only a little longer than the patch is taken in one window.
     """
-    multiple = 2 ** (levels - 1)
+    each = [levels] * len(shape) if isinstance(levels, int) else list(levels)
+    multiples = [2 ** (n - 1) for n in each]
     sides = []
-    for size, side in zip(shape, patch, strict=True):
+    for size, side, multiple in zip(shape, patch, multiples, strict=True):
         wanted = max(multiple, int(side * tile))
         if size <= wanted * 1.25:
             wanted = min(max(size, multiple), int(wanted * 1.25) + multiple)
         sides.append(-(-wanted // multiple) * multiple)
-    if max(sides) == multiple:
+    halved = [axis for axis, n in enumerate(each) if n > 1]
+    if halved and all(sides[axis] == multiples[axis] for axis in halved):
         # One voxel is left at the bottom then, and instance normalization needs two.
-        sides[0] *= 2
+        sides[halved[0]] *= 2
     return tuple(sides)
 
 
@@ -39,7 +43,7 @@ def sliding_scores(
     network: torch.nn.Module,
     inputs: torch.Tensor,
     patch: Sequence[int],
-    levels: int,
+    levels: int | Sequence[int],
     rung: Rung,
     overlap: float = 0.25,
     where: torch.Tensor | None = None,
@@ -51,7 +55,7 @@ def sliding_scores(
         network: takes (1, channels, z, y, x).
         inputs: (channels, z, y, x) float32 on the CPU; 0 is what lies outside the volume.
         patch: window (z, y, x) in voxels.
-        levels: resolution levels of the network.
+        levels: resolution levels of the network, one number or one an axis.
         rung: device, precision and tile factor.
         overlap: share of a window that neighbors cover too.
         where: (z, y, x) bool; windows without any true voxel are skipped (their class is 0).

@@ -81,8 +81,8 @@ def rules_from_card(entry: Mapping[str, Any]) -> LesionRules:
     Raises:
         ModelError: an unknown setting, or a value that makes no sense.
     """
-    values = dict(entry)
     try:
+        values = dict(entry)
         peak = values.pop("smallest_peak", None)
         if peak is not None:
             values["smallest_peak"] = _peaks(peak)

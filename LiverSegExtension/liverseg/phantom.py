@@ -17,11 +17,11 @@ import SimpleITK as sitk
 from liverseg.case import Masks
 from liverseg.errors import UsageError
 from liverseg.geometry import CanonicalOrder, Geometry
+from liverseg.images import to_sitk
 from liverseg.phantom_lesions import PlannedLesion
 from liverseg.phantom_patient import Patient
 from liverseg.phantom_sampling import sample
 from liverseg.phantom_shapes import points
-from liverseg.reading import to_sitk
 from liverseg.volume import Source, Volume
 
 __all__ = ["Phantom", "PlannedLesion", "make_grid", "make_phantom", "write_nifti"]

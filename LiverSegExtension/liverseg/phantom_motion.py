@@ -62,20 +62,29 @@ def middle_of(geometry: Geometry) -> np.ndarray:
 
 def moved(phantom: Phantom, motion: Motion) -> tuple[Volume, Masks]:
     """The phantom's CT and masks after the motion, on a grid that moved along with the rigid part."""
-    geometry = phantom.ct.geometry
-    still = geometry.to_ras(np.moveaxis(np.indices(geometry.shape), 0, -1))
-    source = np.moveaxis(geometry.to_kji(still + motion.wave(still)), -1, 0)
+    return moved_scan(phantom.ct, phantom.masks, motion)
 
-    def warped(array: np.ndarray, order: int) -> np.ndarray:
-        found = ndimage.map_coordinates(array.astype(np.float32), source, order=order, mode="nearest")
-        return np.rint(found).astype(array.dtype)
 
-    masks = phantom.masks
+def moved_scan(ct: Volume, masks: Masks, motion: Motion) -> tuple[Volume, Masks]:
+    """A scan and its masks (vessels are left out) after the motion, on a grid that moved along with the
+    rigid part. Gray values are linear between voxels, labels are those of the nearest one; what comes from
+    outside of the scan repeats its last voxels."""
+    geometry = ct.geometry
+    gray = np.empty_like(ct.array)
+    liver, couinaud, lesions = (np.empty_like(a) for a in (masks.liver, masks.couinaud, masks.lesions))
+    last = np.array(geometry.shape) - 1
+    # Slice by slice: places of a whole scan of full size would take gigabytes.
+    for k in range(geometry.shape[0]):
+        index = np.moveaxis(np.indices((1, *geometry.shape[1:])), 0, -1)[0] + [k, 0, 0]
+        still = geometry.to_ras(index)
+        source = np.moveaxis(geometry.to_kji(still + motion.wave(still)), -1, 0)
+        found = ndimage.map_coordinates(ct.array, source, output=np.float32, order=1, mode="nearest")
+        gray[k] = np.rint(found) if gray.dtype.kind in "iu" else found
+        nearest = tuple(
+            np.clip(np.rint(part), 0, end).astype(int) for part, end in zip(source, last, strict=True)
+        )
+        liver[k] = masks.liver[nearest]
+        couinaud[k] = np.where(liver[k], masks.couinaud[nearest], 0)
+        lesions[k] = np.where(liver[k], masks.lesions[nearest], 0)
     turned = Geometry(geometry.shape, motion.rigid(middle_of(geometry)) @ geometry.ijk_to_ras)
-    liver = warped(masks.liver, 0).astype(bool)
-    return (
-        Volume(warped(phantom.ct.array, 1), turned, Source(kind="array", name="second")),
-        Masks(
-            liver, np.where(liver, warped(masks.couinaud, 0), 0), np.where(liver, warped(masks.lesions, 0), 0)
-        ),
-    )
+    return Volume(gray, turned, Source(kind="array", name="second")), Masks(liver, couinaud, lesions)

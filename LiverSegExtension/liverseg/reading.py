@@ -6,13 +6,8 @@ Pixels come through SimpleITK; ITK's LPS world becomes RAS. Nothing is resampled
 from __future__ import annotations
 
 import gzip
-import hashlib
-import os
 import struct
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,41 +15,15 @@ import SimpleITK as sitk
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.file_headers import WHAT_TO_GIVE, NiftiHeader, check_header, non_finite_voxels, suffix_of
-from liverseg.geometry import LPS_TO_RAS, Geometry
+from liverseg.geometry import Geometry
+from liverseg.gray_values import gray_values
+from liverseg.images import geometry_of, quiet_itk, to_sitk
 from liverseg.volume import Source, Volume
+from liverseg.volume_identity import volume_hash, with_hash
 
-# Hounsfield units of air, what scanners fill the outside with, and what replaces NaN.
-AIR_HU = -1024
 # Where qform and sform place a corner further apart than this, the reader is told.
 _FORMS_DIFFER_MM = 1.0
 _COMPLEX_PIXELS = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
-
-
-def geometry_of(image: sitk.Image) -> Geometry:
-    """The grid of a 3D SimpleITK image; ITK's LPS becomes RAS."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    matrix[:3, 3] = image.GetOrigin()
-    i, j, k = image.GetSize()
-    return Geometry((k, j, i), LPS_TO_RAS @ matrix)
-
-
-def to_sitk(array: np.ndarray, geometry: Geometry) -> sitk.Image:
-    """A SimpleITK image (LPS) of an array (k, j, i); bool becomes uint8.
-
-    A sheared grid (gantry tilt) stays sheared in the image, and in NRRD and MetaImage files written from it.
-    ITK's NIfTI writer turns such a grid into the nearest one with right angles, which moves voxels.
-    """
-    if array.shape != geometry.shape:
-        raise ValueError(f"array {array.shape} and geometry {geometry.shape} differ in size")
-    values = array.astype(np.uint8) if array.dtype == bool else array
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values))
-    matrix = LPS_TO_RAS @ geometry.ijk_to_ras
-    spacing = geometry.spacing_ijk
-    image.SetSpacing([float(s) for s in spacing])
-    image.SetDirection([float(d) for d in (matrix[:3, :3] / spacing).ravel()])
-    image.SetOrigin([float(x) for x in matrix[:3, 3]])
-    return image
 
 
 def read_volume(path: Path, series_uid: str | None = None) -> Volume:
@@ -112,16 +81,6 @@ def read_labels(path: Path) -> tuple[np.ndarray, Geometry]:
     return array.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16), geometry
 
 
-def volume_hash(volume: Volume) -> str:
-    """sha256 (hex) of shape, affine and voxels in C order, little endian, slice by slice."""
-    digest = hashlib.sha256(np.array(volume.geometry.shape, dtype="<i8").tobytes())
-    digest.update(volume.geometry.ijk_to_ras.astype("<f8").tobytes())
-    little = volume.array.dtype.newbyteorder("<")
-    for image in volume.array:
-        digest.update(np.ascontiguousarray(image, dtype=little).data)
-    return digest.hexdigest()
-
-
 def describe_input(ct: Volume) -> dict[str, object]:
     """What the report says of the input: kind, hash, UIDs, grid; no names."""
     return {
@@ -133,66 +92,6 @@ def describe_input(ct: Volume) -> dict[str, object]:
         "size_ijk": list(ct.array.shape[::-1]),
         "spacing_ijk_mm": [round(float(s), 5) for s in ct.geometry.spacing_ijk],
     }
-
-
-def with_hash(volume: Volume) -> Volume:
-    """The same volume with its hash in ``source.sha256``."""
-    return replace(volume, source=replace(volume.source, sha256=volume_hash(volume)))
-
-
-def gray_values(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """int16 or float32 values without NaN, and a warning when some had to be replaced by air.
-
-    Raises:
-        InputRefused: nothing but NaN, or one value everywhere.
-    """
-    warnings: tuple[str, ...] = ()
-    if array.dtype.kind == "f":
-        array = array.astype(np.float32, copy=False)
-        finite = np.isfinite(array)
-        if not finite.any():
-            raise InputRefused(f"{name} holds nothing but NaN: export the scan again from its DICOM files.")
-        low, high = float(array[finite].min()), float(array[finite].max())
-        if not finite.all():
-            share = 100.0 * (1.0 - finite.mean())
-            array = np.where(finite, array, np.float32(AIR_HU))
-            warnings = (
-                f"{share:.2g} % of the voxels had no number (NaN or infinite); they are taken as air.",
-            )
-    else:
-        low, high = float(array.min()), float(array.max())
-    if low == high:
-        raise InputRefused(f"{name} is constant (every voxel is {low:g}): export the scan again.")
-    if array.dtype.kind in "iu":
-        limits = np.iinfo(np.int16)
-        fits = limits.min <= low and high <= limits.max
-        array = array.astype(np.int16 if fits else np.float32, copy=False)
-    return array, warnings
-
-
-@contextmanager
-def quiet_itk() -> Iterator[None]:
-    """Keep ITK's warnings, and what its libraries print to the process's stderr, away from the user.
-
-    Some of ITK's readers (MetaImage) write to file descriptor 2 past every switch of ITK, so the descriptor
-    itself is turned away for the time of one read.
-    """
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        kept = os.dup(2)
-    except OSError:  # a windowed application without a stderr
-        kept = None
-    try:
-        if kept is not None:
-            with Path(os.devnull).open("wb") as sink:
-                os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        if kept is not None:
-            os.dup2(kept, 2)
-            os.close(kept)
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
 def _check_exists(path: Path) -> None:

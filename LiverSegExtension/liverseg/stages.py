@@ -15,13 +15,13 @@ from liverseg.bundle import Bundle, NetworkCard, load_network
 from liverseg.device import Rung, free_memory_bytes, is_out_of_memory, ladder, needed
 from liverseg.errors import ModelError, OutOfMemory
 from liverseg.geometry import bounding_box
-from liverseg.inference import sliding_scores
 from liverseg.intensity import normalize_hu
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
 from liverseg.lesion_masks import lesion_masks_from_scores
 from liverseg.postprocess import fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
 from liverseg.resample import grid_for_spacing, resize
+from liverseg.slicewise import card_scores
 
 log = logging.getLogger(__name__)
 
@@ -127,16 +127,17 @@ def find_liver(
     """
     network = load_network(bundle, "stage1")
     card = bundle.networks["stage1"]
-    shape = grid_for_spacing(hu.shape, spacing, [card.spacing_mm] * 3)
+    shape = grid_for_spacing(hu.shape, spacing, card.grid_spacing(hu.shape, spacing))
     window = hu_window(card)
     inputs = resize(torch.from_numpy(normalize_hu(hu, window)), shape)[None]
-    levels = len(card.network["filters"])
+    overlap = 0.25 if card.overlap is None else card.overlap
     scores, ran = on_ladder(
         device,
-        lambda rung: sliding_scores(network, inputs, card.patch, levels, rung, 0.25, progress=progress),
+        lambda rung: card_scores(network, card, inputs, rung, overlap, progress=progress),
         largest_tile,
     )
-    mask = keep_main_parts(scores[1].numpy() > 0.5, SMALLEST_PART)
+    # A network that tells lesions from the liver may find the liver, too.
+    mask = keep_main_parts(scores[1:].sum(dim=0).numpy() > 0.5, SMALLEST_PART)
     coarse_spacing = [n * s / c for n, s, c in zip(hu.shape, spacing, shape, strict=True)]
     seen = inputs[0].numpy() * (window[1] - window[0]) + window[0]
     mask = keep_main_parts(without_bright_neighbors(mask, seen, coarse_spacing), SMALLEST_PART)
@@ -204,23 +205,27 @@ def find_lesions(
     network = load_network(bundle, "stage2")
     card = bundle.networks["stage2"]
     crop = hu[rough.box]
-    shape = grid_for_spacing(crop.shape, spacing, [card.spacing_mm] * 3)
+    target = card.grid_spacing(hu.shape, spacing)
+    shape = grid_for_spacing(crop.shape, spacing, target)
     window = hu_window(card)
     image = resize(torch.from_numpy(normalize_hu(crop, window)), shape)
     known = mask_on_crop(rough, hu.shape, shape)
-    near = grown(known, int(round(REACH_MM / card.spacing_mm)))
-    levels = len(card.network["filters"])
+    near = grown(known, int(round(REACH_MM / min(target))))
+    # A network that was trained on the CT alone does not see stage 1's liver.
+    inputs = torch.stack([image, known][: int(card.network["in_channels"])])
+    overlap = OVERLAP[quality] if card.overlap is None else card.overlap
     scores, ran = on_ladder(
         device,
-        lambda rung: sliding_scores(
-            network, torch.stack([image, known]), card.patch, levels, rung, OVERLAP[quality], near, progress
-        ),
+        lambda rung: card_scores(network, card, inputs, rung, overlap, near, progress),
         largest_tile,
     )
     scores[1:] *= near
     tuned = bundle.card.get("postprocessing", {})
-    lesion_score = resize(scores[card.classes.index("lesion")], crop.shape).numpy()
-    liver_score = resize(scores[1:].sum(dim=0), crop.shape).numpy()
+    lesion_score = resize(score_of("lesion", scores, card.classes), crop.shape).numpy()
+    # A network for lesions alone leaves the liver as stage 1 found it.
+    finds_liver = any(name.split()[0] == "liver" for name in card.classes)
+    inside = scores[1:].sum(dim=0) if finds_liver else torch.maximum(known, scores[1] * near)
+    liver_score = resize(inside, crop.shape).numpy()
     voxel_ml = float(np.prod(spacing)) / 1000
     liver = keep_main_parts(liver_score > 0.5, 0.02)
     if liver.sum() * voxel_ml < SMALLEST_LIVER_ML:
@@ -228,6 +233,11 @@ def find_lesions(
     liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
     lesions = lesion_masks_from_scores(lesion_score, liver, crop, spacing, tuned)
     return FineMasks(liver, lesions, lesion_score, vessels_in(scores, card.classes, liver & ~lesions)), ran
+
+
+def score_of(tissue: str, scores: torch.Tensor, classes: tuple[str, ...]) -> torch.Tensor:
+    """The score of a tissue, over all segments where the network tells them apart ("lesion I", ...)."""
+    return scores[[n for n, name in enumerate(classes) if name.split()[0] == tissue]].sum(dim=0)
 
 
 def vessels_in(scores: torch.Tensor, classes: tuple[str, ...], where: np.ndarray) -> np.ndarray | None:

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from liverseg.geometry import Geometry
-from liverseg.reading import to_sitk
+from liverseg.images import to_sitk
 from liverseg.volume import Volume
 
 # Slices may lie this share of the median gap away from even places: scanners write positions rounded to

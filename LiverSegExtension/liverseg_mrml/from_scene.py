@@ -8,7 +8,7 @@ from dataclasses import replace
 from liverseg.case import Case, InvariantError
 from liverseg.errors import InputRefused
 from liverseg.fingerprints import EarlierReadout
-from liverseg.masks_reading import onto_grid
+from liverseg.label_grids import onto_grid
 from liverseg.segment_tags import LAST_LESION_ID, LAST_LESION_ID_PARAMETER
 from liverseg.volume import Volume
 from liverseg_mrml.case_nodes import READOUT, CaseNodes

@@ -9,7 +9,7 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
-from liverseg import masks_reading
+from liverseg import label_grids
 from liverseg.errors import InputRefused
 from liverseg.geometry import Geometry
 
@@ -114,7 +114,7 @@ def onto_grid(image: Any, parent: np.ndarray, geometry: Geometry) -> tuple[np.nd
     matrix = whole.ijk_to_ras.copy()
     matrix[:3, 3] = whole.to_ras((k, j, i))
     try:
-        return masks_reading.onto_grid(array, Geometry(array.shape, matrix), geometry, "a segment")
+        return label_grids.onto_grid(array, Geometry(array.shape, matrix), geometry, "a segment")
     except InputRefused:
         return _nearest(image, parent, geometry), False
 

@@ -11,7 +11,7 @@ from liverseg import labels, segment_tags
 from liverseg.case import Masks
 from liverseg.errors import InputRefused
 from liverseg.geometry import Geometry
-from liverseg.masks_reading import ReadMasks
+from liverseg.given_masks import ReadMasks
 from liverseg.segment_identity import LesionSegment, identify
 from liverseg.volume import Volume
 from liverseg_mrml.closed_surfaces import binary_labelmap_name

@@ -78,3 +78,22 @@ def test_a_damaged_card_is_refused(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps({"name": "x", "networks": {"stage1": {}}}))
     with pytest.raises(ModelError, match="damaged"):
         read_bundle(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"lesion_treshold": 0.4}, "unknown setting 'lesion_treshold'"),
+        ({"smallest_lesion_ml": -1}, "smallest_lesion_ml is -1"),
+        ({"smallest_peak": 1.5}, "smallest_peak is 1.5"),
+        ([0.5], "postprocessing cannot be used"),
+        (None, "postprocessing cannot be used"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_told_when_the_card_is_read(tmp_path, entry, said):
+    card = {**find_bundle().card, "postprocessing": entry}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=said) as refused:
+        read_bundle(tmp_path)
+    text = str(refused.value)
+    assert "card.json" in text and "\n" not in text

@@ -7,7 +7,9 @@ import pytest
 
 from liverseg.bundle import find_bundle
 from liverseg.cli.couinaud import METHOD_NAMES
-from liverseg.couinaud import METHODS, doubts, split_liver
+from liverseg.couinaud import METHODS, doubts, split_liver, split_segment_iv
+from liverseg.couinaud.checks import doubts_of_iv
+from liverseg.couinaud.method import Drawn
 from liverseg.errors import UsageError
 from liverseg.phantom import make_phantom
 
@@ -64,6 +66,46 @@ def test_a_segment_in_two_parts_is_named(phantom):
     middle = np.median(third[:, 2])
     parts[(phantom.masks.couinaud == 2) & (np.arange(parts.shape[2]) > middle)] = 6
     assert any("VI lies in separate parts" in text for text in doubts(parts))
+
+
+class Known:
+    """A method that knows the phantom's segments."""
+
+    name, margin_mm = "true", 0.0
+
+    def __init__(self, segments: np.ndarray) -> None:
+        self.segments = segments
+
+    def draw(self, liver, guides) -> Drawn:
+        return Drawn(np.ascontiguousarray(liver.order.apply(self.segments)[liver.box]), None)
+
+
+def test_a_part_of_segment_iv_that_is_nearly_empty_on_a_cut_off_liver_is_named(phantom):
+    truth = phantom.masks.couinaud.copy()
+    whole = split_segment_iv(truth)
+    level = np.argwhere(whole == 4)[:, 0].min()
+    # An oblique end of the scan leaves two slices of IVa.
+    truth[level + 2 :][truth[level + 2 :] == 4] = 0
+    found = split_liver(truth > 0, phantom.ct.geometry, None, True, method=Known(truth))
+    assert any("segment IVa has only" in text for text in found.warnings), found.warnings
+    assert found.method.approximate
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower", "said"),
+    [
+        (1, 49, "IVa has only 2.0% of segment IV"),
+        (399, 1, "IVb has only 0.2% of segment IV"),
+        (0, 50, "could not be divided"),
+        (50, 0, "could not be divided"),
+        (31, 69, None),
+        (97, 3, None),
+    ],
+)
+def test_what_is_odd_about_the_parts_of_segment_iv(upper, lower, said):
+    parts = np.array([4] * upper + [9] * lower, np.uint8).reshape(1, 1, -1)
+    found = doubts_of_iv(parts)
+    assert found == () if said is None else said in found[0]
 
 
 def test_the_method_falls_back_with_a_warning_and_says_what_was_used(phantom):

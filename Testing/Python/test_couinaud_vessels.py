@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from liverseg.couinaud import split_liver
+from liverseg.couinaud.bending import subtree_labels
 from liverseg.couinaud.crop import LiverCrop
 from liverseg.couinaud.first_guess import installed_regression
 from liverseg.couinaud.vessel_graph import VesselVoxels, carried, grow_tree
 from liverseg.couinaud.vessel_kinds import tell_kinds
-from liverseg.couinaud.vessels import subtree_labels
 from liverseg.phantom import make_phantom
 
 

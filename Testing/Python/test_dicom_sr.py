@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 
@@ -92,6 +93,29 @@ def test_lesions_have_their_type_site_and_review(case, written) -> None:
     assert reviews["Segment V"] == []
 
 
+def test_the_axes_of_each_lesion_have_their_ends_in_the_frame_of_the_scan(case, written) -> None:
+    groups = hd.sr.srread(written["dicom_sr"]).content.get_image_measurement_groups()
+    assert [group.tracking_identifier for group in groups] == ["Lesion 1", "Lesion 2"]
+    frame = pydicom.dcmread(case.ct.source.files[0][0]).FrameOfReferenceUID
+    for group, lesion in zip(groups, case.lesions, strict=True):
+        assert group.tracking_uid == lesion.tracking_uid
+        assert group.finding_type.value == "52988006"
+        axes = {measurement.name.value: measurement for measurement in group.get_measurements()}
+        told = {
+            LONG_AXIS: (lesion.long_axis_mm, lesion.long_axis_points_ras_mm),
+            SHORT_AXIS: (lesion.short_axis_mm, lesion.short_axis_points_ras_mm),
+        }
+        assert set(axes) == set(told)
+        for name, (length, ends_ras) in told.items():
+            (line,) = axes[name].referenced_coordinates
+            assert line.graphic_type == hd.sr.GraphicTypeValues3D.POLYLINE
+            assert line.frame_of_reference_uid == frame
+            ends_lps = np.array(ends_ras) * [-1, -1, 1]
+            assert line.value == pytest.approx(ends_lps, abs=1e-3)
+            assert axes[name].value == pytest.approx(length, abs=1e-4)
+            assert np.linalg.norm(line.value[1] - line.value[0]) == pytest.approx(length, abs=1e-3)
+
+
 @pytest.mark.parametrize("way", ["binary", "labelmap"])
 def test_each_group_names_the_segment_that_it_was_measured_on(case, way: str, tmp_path: Path) -> None:
     maps = ["dicom_map_liver", "dicom_map_couinaud", "dicom_map_lesions"]
@@ -138,8 +162,11 @@ def test_the_validator_finds_no_error(case, written, tmp_path: Path) -> None:
 def test_dcmqi_reads_the_same_groups_and_numbers(case, written, tmp_path: Path) -> None:
     out = tmp_path / "report.json"
     run_dcmqi("tid1500reader", "--inputDICOM", written["dicom_sr"], "--outputMetadata", out)
-    groups = {g["TrackingIdentifier"]: g for g in json.loads(out.read_text())["Measurements"]}
+    read = json.loads(out.read_text())["Measurements"]
+    groups = {g["TrackingIdentifier"]: g for g in read if "segmentationSOPInstanceUID" in g}
     assert len(groups) == 12
+    axes = [g for g in read if "segmentationSOPInstanceUID" not in g]
+    assert [g["TrackingIdentifier"] for g in axes] == ["Lesion 1", "Lesion 2"]
     seg = pydicom.dcmread(written["dicom_seg"])
     for lesion in case.lesions:
         group = groups[f"Lesion {lesion.id}"]

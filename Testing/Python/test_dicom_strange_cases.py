@@ -68,7 +68,7 @@ def test_three_hundred_lesions_are_three_hundred_segments_and_groups(tmp_path: P
     assert last.array.sum() == 1, "a lesion of one voxel"
     containers = [c for c in pydicom.dcmread(written["dicom_sr"]).ContentSequence if "ContentSequence" in c]
     groups = max((c.ContentSequence for c in containers), key=len)
-    assert len(groups) == 309
+    assert len(groups) == 309 + 300, "and the axes of each lesion"
     assert {g.ConceptNameCodeSequence[0].CodeMeaning for g in groups} == {"Measurement Group"}
     lesion_map = hd.seg.segread(written["dicom_map_lesions"])
     assert lesion_map.BitsAllocated == 16

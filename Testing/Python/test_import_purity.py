@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import os
 import subprocess
 import sys
@@ -41,6 +42,7 @@ NETWORK_MODULES = {
     "liverseg.pipeline",
     "liverseg.resample",
     "liverseg.shape_input",
+    "liverseg.slicewise",
     "liverseg.stages",
     "liverseg.training",
 }
@@ -96,6 +98,16 @@ def test_the_engine_knows_no_slicer_and_no_qt() -> None:
 
 def test_the_engine_loads_vtk_only_where_it_draws() -> None:
     assert not offenders(PACKAGES / "liverseg", {"vtk", "vtkmodules"}, file_scope_only=True)
+
+
+def test_no_modules_of_the_engine_import_each_other_in_a_circle_not_even_inside_of_functions() -> None:
+    names = {module_name(path) for path in python_files(PACKAGES / "liverseg")}
+    needs = {}
+    for path in python_files(PACKAGES / "liverseg"):
+        own = module_name(path)
+        # A part of a package that imports another part names the package, too.
+        needs[own] = {n for _, n in imports(path) if n in names and n != own and not own.startswith(f"{n}.")}
+    graphlib.TopologicalSorter(needs).prepare()
 
 
 def test_the_engine_names_none_of_its_users() -> None:

@@ -285,3 +285,14 @@ def test_a_missing_package_is_one_clear_line_before_any_work(
     assert main(["segment", str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path / "out"), "--pdf"]) == 2
     assert "pip install 'liverseg[report]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_warnings_read_as_sentences_and_a_ct_without_a_hash_has_none(tmp_path: Path) -> None:
+    case = make_case()
+    source = replace(case.ct.source, sha256="")
+    warnings = ("segment I is missing in the Couinaud split", "The liver is cut off.")
+    odd = replace(case, ct=replace(case.ct, source=source), warnings=warnings)
+    text = texts(written(odd, tmp_path))[0]
+    assert "Segment I is missing in the Couinaud split." in text
+    assert "The liver is cut off." in text and "cut off.." not in text
+    assert "SHA-256" not in text

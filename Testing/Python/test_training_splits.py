@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,8 +14,10 @@ import pytest
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.persons import person_of
 from liverseg.training.splits import (
+    DEFAULT_SHARES,
     Splits,
     make_folds,
+    make_repeats,
     make_shares,
     read_splits,
     with_more_cases,
@@ -99,6 +102,21 @@ def test_as_many_folds_as_persons_leave_none_empty():
         make_folds(few, set(), 5, 0, "made up")
 
 
+@pytest.mark.parametrize("shares", [DEFAULT_SHARES, (90, 10), (80, 20), (70, 15, 15)])
+def test_repeated_random_splits_differ_and_each_is_by_person(shares):
+    repeats = make_repeats(PERSONS, LESIONS, shares, 3, 5, "made up")
+    everybody = sorted(set(PERSONS.values()))
+    for splits in repeats:
+        assert sorted(person for part in splits.parts for person in part.persons) == everybody
+        for part, share in zip(splits.parts, shares, strict=True):
+            assert abs(len(part.persons) - len(everybody) * share / sum(shares)) <= 2
+            assert {PERSONS[case] for case in part.cases} == set(part.persons)
+    assert len({splits.parts[-1].persons for splits in repeats}) == 3
+    assert repeats == make_repeats(PERSONS, LESIONS, shares, 3, 5, "made up")
+    with pytest.raises(UsageError, match="at least 1"):
+        make_repeats(PERSONS, LESIONS, shares, 0, 5, "made up")
+
+
 @pytest.mark.parametrize("shares", [(1,), (70, 0, 30), (70, -1), (1, 1, 1, 1), (float("nan"), 1)])
 def test_shares_that_make_no_sense_are_refused(shares):
     with pytest.raises(UsageError, match="shares"):
@@ -161,7 +179,7 @@ def test_cases_that_no_part_names_are_told(tmp_path, caplog):
     assert "1 cases of the data are in no part" in caplog.text
 
 
-def test_the_script_splits_a_folder_by_person(tmp_path):
+def test_the_script_splits_a_folder_by_person(tmp_path, monkeypatch):
     scans = [made_scan(f"lits_{n:03d}", n, lesion=n % 2 == 0) for n in range(6)]
     write_folder("project-roi", tmp_path, scans)
     script = Path(__file__).resolve().parents[2] / "scripts" / "split_data.py"
@@ -174,6 +192,13 @@ def test_the_script_splits_a_folder_by_person(tmp_path):
     splits = read_splits(out, {scan.case: person_of(scan.case) for scan in scans})
     assert sorted(len(part.persons) for part in splits.parts) == [2, 3], "lits_000 and 001 are one person"
     assert "0: " in done.stdout and "with lesions" in done.stdout
+    arguments[4:6] = ["--repeats", "2"]
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(script), run_name="__main__")
+    for number in (1, 2):
+        splits = read_splits(tmp_path / f"splits_{number}.json")
+        assert [len(part.persons) for part in splits.parts] == [3, 1, 1]
 
 
 def test_maps_without_a_ct_join_their_persons_part_and_others_are_spread():

@@ -170,7 +170,7 @@ def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
 
 def _remnant_by_mask(folder: Path, mask: Path, size: tuple[float | None, float | None]) -> Remnant:
     """The remnant outside of a mask that was drawn on the grid of a result folder."""
-    from liverseg.masks_reading import onto_grid
+    from liverseg.label_grids import onto_grid
     from liverseg.remnant import remnant_outside_mask
 
     liver, geometry = read_labels(folder / "liver.nii.gz")

@@ -120,10 +120,11 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
         raise InputRefused(f"{arguments.mask.name} holds no voxel above 0, so there is no liver to split")
     landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
     vessels = read_vessels(arguments.vessels, geometry) if arguments.vessels else None
+    bundle = find_bundle(arguments.model)
     split = split_mask(
         liver,
         Volume(mask, geometry),
-        find_bundle(arguments.model),
+        bundle,
         arguments.split_segment_4,
         method=method_for(arguments.couinaud_method, vessels is not None, bool(landmarks)),
         vessels=vessels,
@@ -135,7 +136,7 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     if places:
         make_folder(places.resolve().parent)
         with written_whole(places) as temporary:
-            write_landmarks(_guessed(liver, geometry), temporary)
+            write_landmarks(_guessed(liver, geometry, bundle), temporary)
     for warning in split.warnings:
         listener.warning(warning)
     sure = "" if split.method.confidence is None else f", confidence {split.method.confidence:.2f}"
@@ -160,7 +161,7 @@ def read_vessels(path: Path, geometry: Geometry) -> np.ndarray:
     Raises:
         InputRefused: unreadable, another grid, or other labels.
     """
-    from liverseg.masks_reading import onto_grid
+    from liverseg.label_grids import onto_grid
     from liverseg.reading import read_labels
 
     array, own = read_labels(path)
@@ -174,11 +175,11 @@ def read_vessels(path: Path, geometry: Geometry) -> np.ndarray:
     return array.astype("uint8")
 
 
-def _guessed(liver: np.ndarray, geometry: Geometry) -> dict[str, Point]:
+def _guessed(liver: np.ndarray, geometry: Geometry, bundle: Bundle) -> dict[str, Point]:
     from liverseg.couinaud.crop import LiverCrop
     from liverseg.couinaud.landmarks import first_landmarks
 
     crop = LiverCrop.of(liver, geometry)
     if crop is None:
         raise InputRefused("there is no liver to split")
-    return first_landmarks(crop)
+    return first_landmarks(crop, bundle)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from liverseg.case import Case, Remnant
-from liverseg.dicom import SeriesInfo
+from liverseg.dicom_stacks import SeriesInfo
 from liverseg.remnant import USUAL_LIMITS
 from liverseg.summary import whole_mm
 

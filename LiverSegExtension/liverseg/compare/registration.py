@@ -12,31 +12,31 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import edt
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from scipy import ndimage
 
+from liverseg.compare.liver_shapes import (
+    GRID_MM,
+    MARGIN_MM,
+    LiverShape,
+    Points,
+    ends_of,
+    grid_around,
+    image_on,
+    lps,
+    sampled,
+)
 from liverseg.compare.time_point import TimePoint
-from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
+from liverseg.geometry import CanonicalOrder, Geometry
 from liverseg.progress import Progress, silent
-from liverseg.reading import to_sitk
 
 log = logging.getLogger(__name__)
 
-Points = npt.NDArray[np.float64]
-
-GRID_MM = 4.0
-# Distances are made on a grid finer by this, then averaged: a liver's border is known to about 1 mm then.
-FINER = 2
-# Room around the later liver, and how far from its border shapes are compared.
-MARGIN_MM = 40.0
+# How far from the later liver's border shapes are compared.
 BAND_MM = 25.0
+# Distance of the B-splines' knots.
 KNOTS_MM = 50.0
-# The CT's step looks so far beyond the liver, and leaves so much out around lesions.
-RIM_MM = 8.0
-AROUND_LESIONS_MM = 4.0
 # A step that lets the overlap of the livers fall by more than this is undone.
 DICE_LOSS = 0.01
 # A deformation that squeezes any part of the liver below this share of its volume is no anatomy.
@@ -74,7 +74,7 @@ class Registration:
     def to_before(self, later_ras: npt.ArrayLike) -> Points:
         """Points (n, 3) of the earlier scan, RAS mm, for points of the later one."""
         points = np.asarray(later_ras, dtype=np.float64).reshape(-1, 3)
-        return points + _sampled(self.field, self.grid, points)
+        return points + sampled(self.field, self.grid, points)
 
     def to_after(self, earlier_ras: npt.ArrayLike) -> Points:
         """Points (n, 3) of the later scan, RAS mm, for points of the earlier one.
@@ -96,12 +96,12 @@ def register_livers(before: TimePoint, after: TimePoint, progress: Progress = si
 
     The CTs take part when both are given. The same mask twice gives the identity without a search.
     """
-    grid = _grid_around(after, MARGIN_MM)
+    grid = grid_around(after, MARGIN_MM)
     if _same_masks(before, after):
         nowhere = np.zeros((3, *grid.shape), dtype=np.float32)
         return Registration(("identity",), 1.0, 1.0, 0.0, 1.0, nowhere, grid)
-    fixed = _Shape.of(after, grid)
-    moving = _Shape.of(before, _grid_around(before, MARGIN_MM))
+    fixed = LiverShape.of(after, grid)
+    moving = LiverShape.of(before, grid_around(before, MARGIN_MM))
     progress(0.1, "registering the livers: rigid")
     transform: sitk.Transform = _rigid(fixed, moving)
     best = _judged(transform, ("rigid",), fixed, moving, None)
@@ -125,80 +125,40 @@ def register_livers(before: TimePoint, after: TimePoint, progress: Progress = si
     return best
 
 
-@dataclass(frozen=True, eq=False)
-class _Shape:
-    """One liver on its coarse grid.
-
-    ``distance`` is mm to the border, positive inside, (k, j, i); ``seen`` is 1 where the scan reaches;
-    ``ct`` (dark outside of the liver) and ``inner`` (the liver with a rim, without lesions) only with a CT.
-    """
-
-    grid: Geometry
-    distance: np.ndarray
-    seen: np.ndarray
-    ct: np.ndarray | None
-    inner: np.ndarray | None
-
-    @staticmethod
-    def of(point: TimePoint, grid: Geometry) -> _Shape:
-        fine = _refined(grid)
-        liver = _resampled(point.liver_mask, point.geometry, fine, 0.0) > 0.5
-        distance = _coarse(_signed_distance(liver, GRID_MM / FINER))
-        seen = _inside(grid, point.geometry)
-        if point.ct is None:
-            return _Shape(grid, distance, seen, None, None)
-        mean = point.liver.mean_hu or 0.0
-        box = bounding_box(point.liver_mask, (8, 8, 8))
-        part = point.ct if box is None else point.ct[box]
-        place = point.geometry if box is None else point.geometry.cropped(box)
-        # Bones and air would stretch the histogram of the liver's own gray values.
-        gray = np.clip(part.astype(np.float32), mean - 100.0, mean + 120.0)
-        inside = np.clip(distance / GRID_MM + 0.5, 0.0, 1.0)
-        ct = _coarse(_resampled(gray, place, fine, mean, crop=False))
-        # Outside of the liver all is dark, so that the border holds the outline while vessels are followed.
-        ct = inside * ct + (1.0 - inside) * (mean - 100.0)
-        inner = distance > -RIM_MM
-        if point.lesion_labels.any():
-            lesion = _resampled(point.lesion_labels > 0, point.geometry, fine, 0.0) > 0.01
-            away = edt.edt(~lesion, anisotropy=(GRID_MM / FINER,) * 3, black_border=False)
-            inner &= _coarse(away) > AROUND_LESIONS_MM
-        return _Shape(grid, distance, seen, ct, inner & seen)
-
-
-def _rigid(fixed: _Shape, moving: _Shape) -> sitk.Transform:
+def _rigid(fixed: LiverShape, moving: LiverShape) -> sitk.Transform:
     """The best rigid transform from several starts: centroids, upper and lower ends, the world as it is."""
-    to_fixed, to_moving = (_landmarks(s) for s in (fixed, moving))
+    to_fixed, to_moving = (ends_of(s) for s in (fixed, moving))
     starts = [m - f for f, m in zip(to_fixed, to_moving, strict=True)]
     center = to_fixed[0]
     found: list[tuple[float, int, sitk.Euler3DTransform]] = []
     for shift in [*starts, np.zeros(3)]:
         initial = sitk.Euler3DTransform()
-        initial.SetCenter(_lps(center))
-        initial.SetTranslation(_lps(shift))
+        initial.SetCenter(lps(center))
+        initial.SetTranslation(lps(shift))
         try:
             method = _by_shape(fixed, moving, shrink=(3,))
             method.SetOptimizerAsRegularStepGradientDescent(4.0, 0.05, 40, 0.5)
             method.SetOptimizerScalesFromPhysicalShift()
             method.SetInitialTransform(initial, inPlace=True)
-            method.Execute(_image(fixed.distance, fixed.grid), _image(moving.distance, moving.grid))
+            method.Execute(image_on(fixed.distance, fixed.grid), image_on(moving.distance, moving.grid))
             found.append((method.GetMetricValue(), len(found), initial))
         except RuntimeError:
             # From this start the livers do not meet; another one will.
             continue
     if not found:
         fallback = sitk.Euler3DTransform()
-        fallback.SetTranslation(_lps(starts[0]))
+        fallback.SetTranslation(lps(starts[0]))
         return fallback
     best = sitk.Euler3DTransform(min(found, key=lambda f: (round(f[0], 6), f[1]))[2])
     method = _by_shape(fixed, moving, shrink=(2, 1))
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.005, 60, 0.6)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(best, inPlace=True)
-    method.Execute(_image(fixed.distance, fixed.grid), _image(moving.distance, moving.grid))
+    method.Execute(image_on(fixed.distance, fixed.grid), image_on(moving.distance, moving.grid))
     return best
 
 
-def _affine(fixed: _Shape, moving: _Shape, rigid: sitk.Transform) -> sitk.Transform:
+def _affine(fixed: LiverShape, moving: LiverShape, rigid: sitk.Transform) -> sitk.Transform:
     start = sitk.Euler3DTransform(rigid)
     affine = sitk.AffineTransform(3)
     affine.SetCenter(start.GetCenter())
@@ -208,11 +168,11 @@ def _affine(fixed: _Shape, moving: _Shape, rigid: sitk.Transform) -> sitk.Transf
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.005, 60, 0.6)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(affine, inPlace=True)
-    method.Execute(_image(fixed.distance, fixed.grid), _image(moving.distance, moving.grid))
+    method.Execute(image_on(fixed.distance, fixed.grid), image_on(moving.distance, moving.grid))
     return affine
 
 
-def _spline_by_shape(fixed: _Shape, moving: _Shape, first: sitk.Transform) -> sitk.Transform:
+def _spline_by_shape(fixed: LiverShape, moving: LiverShape, first: sitk.Transform) -> sitk.Transform:
     there = _through(moving.distance, moving.grid, fixed.grid, first, -2 * BAND_MM)
     seen = _through(moving.seen, moving.grid, fixed.grid, first, 0.0) > 0.5
     near = (np.abs(fixed.distance) < SPLINE_BAND_MM) & fixed.seen & seen
@@ -221,7 +181,7 @@ def _spline_by_shape(fixed: _Shape, moving: _Shape, first: sitk.Transform) -> si
     return _with_spline(method, fixed.distance, there, near, fixed.grid, first)
 
 
-def _spline_by_ct(fixed: _Shape, moving: _Shape, first: sitk.Transform) -> sitk.Transform:
+def _spline_by_ct(fixed: LiverShape, moving: LiverShape, first: sitk.Transform) -> sitk.Transform:
     assert fixed.ct is not None and moving.ct is not None
     assert fixed.inner is not None and moving.inner is not None
     there = _through(moving.ct, moving.grid, fixed.grid, first, 0.0)
@@ -241,13 +201,13 @@ def _with_spline(
     first: sitk.Transform,
 ) -> sitk.Transform:
     """``first`` after a B-spline that is found here; ``moving`` went through ``first`` already."""
-    target = _image(fixed, grid)
+    target = image_on(fixed, grid)
     mesh = [max(2, round(n * GRID_MM / KNOTS_MM)) for n in target.GetSize()]
     spline = sitk.BSplineTransformInitializer(target, mesh, 3)
-    method.SetMetricFixedMask(_image(where, grid))
+    method.SetMetricFixedMask(image_on(where, grid))
     method.SetOptimizerAsLBFGSB(1e-5, 20, 5, 40, 1e9)
     method.SetInitialTransform(spline, inPlace=True)
-    method.Execute(target, _image(moving, grid))
+    method.Execute(target, image_on(moving, grid))
     # The transform added last is applied first.
     return sitk.CompositeTransform([first, spline])
 
@@ -256,18 +216,18 @@ def _through(
     array: np.ndarray, source: Geometry, grid: Geometry, transform: sitk.Transform, outside: float
 ) -> np.ndarray:
     """An array carried through a transform onto another grid, linear."""
-    target = _image(np.zeros(grid.shape, np.uint8), grid)
-    image = _image(array.astype(np.float32), source)
+    target = image_on(np.zeros(grid.shape, np.uint8), grid)
+    image = image_on(array.astype(np.float32), source)
     return sitk.GetArrayFromImage(sitk.Resample(image, target, transform, sitk.sitkLinear, outside))
 
 
-def _by_shape(fixed: _Shape, moving: _Shape, shrink: Sequence[int]) -> sitk.ImageRegistrationMethod:
+def _by_shape(fixed: LiverShape, moving: LiverShape, shrink: Sequence[int]) -> sitk.ImageRegistrationMethod:
     """Mean square difference of the distances around the later liver, where both scans reach."""
     method = _method(shrink)
     method.SetMetricAsMeanSquares()
-    method.SetMetricFixedMask(_image((fixed.distance > -BAND_MM) & fixed.seen, fixed.grid))
+    method.SetMetricFixedMask(image_on((fixed.distance > -BAND_MM) & fixed.seen, fixed.grid))
     if not moving.seen.all():
-        method.SetMetricMovingMask(_image(moving.seen, moving.grid))
+        method.SetMetricMovingMask(image_on(moving.seen, moving.grid))
     return method
 
 
@@ -286,12 +246,12 @@ def _method(shrink: Sequence[int], samples: float = 1.0) -> sitk.ImageRegistrati
 def _judged(
     transform: sitk.Transform,
     steps: tuple[str, ...],
-    fixed: _Shape,
-    moving: _Shape,
+    fixed: LiverShape,
+    moving: LiverShape,
     rigid_dice: float | None,
 ) -> Registration:
     """The transform as a field of displacements, with what it reaches."""
-    reference = _image(fixed.distance, fixed.grid)
+    reference = image_on(fixed.distance, fixed.grid)
     found = sitk.TransformToDisplacementField(
         transform,
         sitk.sitkVectorFloat64,
@@ -306,8 +266,8 @@ def _judged(
     field = np.ascontiguousarray(field, dtype=np.float32)
     index = np.indices(fixed.grid.shape).reshape(3, -1).T
     there = fixed.grid.to_ras(index) + field.reshape(3, -1).T
-    pulled = _sampled(moving.distance[None], moving.grid, there)[:, 0].reshape(fixed.grid.shape)
-    seen = _sampled(moving.seen[None].astype(np.float32), moving.grid, there)[:, 0].reshape(fixed.grid.shape)
+    pulled = sampled(moving.distance[None], moving.grid, there)[:, 0].reshape(fixed.grid.shape)
+    seen = sampled(moving.seen[None].astype(np.float32), moving.grid, there)[:, 0].reshape(fixed.grid.shape)
     both = fixed.seen & (seen > 0.5)
     dice = _soft_dice(fixed.distance[both], pulled[both])
     border = both & (np.abs(fixed.distance) < GRID_MM / 2)
@@ -352,98 +312,3 @@ def _same_masks(before: TimePoint, after: TimePoint) -> bool:
     return one.matches(other) and np.array_equal(
         orders[0].apply(before.liver_mask), orders[1].apply(after.liver_mask)
     )
-
-
-def _grid_around(point: TimePoint, margin_mm: float) -> Geometry:
-    """A grid of ``GRID_MM`` with axes along the world's around a liver (k to S, j to P, i to L)."""
-    box = bounding_box(point.liver_mask)
-    assert box is not None
-    corners = np.array(np.meshgrid(*[(s.start - 0.5, s.stop - 0.5) for s in box])).reshape(3, -1).T
-    world = point.geometry.to_ras(corners)
-    low, high = world.min(axis=0) - margin_mm, world.max(axis=0) + margin_mm
-    i, j, k = np.ceil((high - low) / GRID_MM).astype(int) + 1
-    matrix = np.diag([-GRID_MM, -GRID_MM, GRID_MM, 1.0])
-    matrix[:3, 3] = (high[0], high[1], low[2])
-    return Geometry((int(k), int(j), int(i)), matrix)
-
-
-def _refined(grid: Geometry) -> Geometry:
-    """The grid with ``FINER`` voxels in each direction for one, over the same box."""
-    matrix = grid.ijk_to_ras.copy()
-    matrix[:3, :3] /= FINER
-    matrix[:3, 3] = grid.to_ras([(1 / FINER - 1) / 2] * 3)
-    k, j, i = (n * FINER for n in grid.shape)
-    return Geometry((k, j, i), matrix)
-
-
-def _coarse(array: np.ndarray) -> np.ndarray:
-    """Means of blocks: from the refined grid back."""
-    k, j, i = (n // FINER for n in array.shape)
-    return array.reshape(k, FINER, j, FINER, i, FINER).mean(axis=(1, 3, 5), dtype=np.float32)
-
-
-def _signed_distance(mask: np.ndarray, spacing: float) -> np.ndarray:
-    """mm to the border halfway between voxel centers, positive inside."""
-    size = (spacing,) * 3
-    inside = edt.edt(mask, anisotropy=size, black_border=False)
-    outside = edt.edt(~mask, anisotropy=size, black_border=False)
-    return np.where(mask, inside - spacing / 2, spacing / 2 - outside).astype(np.float32)
-
-
-def _inside(grid: Geometry, scan: Geometry) -> np.ndarray:
-    """Where the voxels of a grid lie inside of a scan (k, j, i)."""
-    kji = scan.to_kji(grid.to_ras(np.indices(grid.shape).reshape(3, -1).T))
-    inside = np.all((kji > -0.5) & (kji < np.array(scan.shape) - 0.5), axis=1)
-    return inside.reshape(grid.shape)
-
-
-def _landmarks(shape: _Shape) -> tuple[Points, Points, Points]:
-    """The liver's centroid, and the same moved to its upper and to its lower end, RAS mm."""
-    inside = shape.distance > 0
-    if not inside.any():
-        inside = shape.distance >= shape.distance.max()
-    places = shape.grid.to_ras(np.argwhere(inside))
-    center = places.mean(axis=0)
-    return (
-        center,
-        np.array([center[0], center[1], places[:, 2].max()]),
-        np.array([center[0], center[1], places[:, 2].min()]),
-    )
-
-
-def _resampled(
-    array: np.ndarray, geometry: Geometry, grid: Geometry, outside: float, crop: bool = True
-) -> np.ndarray:
-    """An array on another grid, linear, float32; of a mask only its own box is looked at."""
-    box = bounding_box(array, (1, 1, 1)) if crop else None
-    if box is not None:
-        array, geometry = array[box], geometry.cropped(box)
-    source = to_sitk(array.astype(np.float32), geometry)
-    target = to_sitk(np.zeros((1, 1, 1), np.uint8), Geometry((1, 1, 1), grid.ijk_to_ras))
-    k, j, i = grid.shape
-    moved = sitk.Resample(
-        source,
-        [i, j, k],
-        sitk.Transform(3, sitk.sitkIdentity),
-        sitk.sitkLinear,
-        target.GetOrigin(),
-        target.GetSpacing(),
-        target.GetDirection(),
-        outside,
-        sitk.sitkFloat32,
-    )
-    return sitk.GetArrayFromImage(moved)
-
-
-def _sampled(layers: np.ndarray, grid: Geometry, points: Points) -> Points:
-    """Linear values (n, layers) of (layers, k, j, i) at RAS points (n, 3); the edge's beyond it."""
-    index = grid.to_kji(points).T
-    return np.stack([ndimage.map_coordinates(a, index, order=1, mode="nearest") for a in layers], axis=1)
-
-
-def _image(array: np.ndarray, grid: Geometry) -> sitk.Image:
-    return to_sitk(array.astype(np.uint8) if array.dtype == bool else array.astype(np.float32), grid)
-
-
-def _lps(ras: Points) -> list[float]:
-    return [-float(ras[0]), -float(ras[1]), float(ras[2])]

@@ -10,7 +10,7 @@ import numpy as np
 
 from liverseg.case import Case, LesionReadout, LiverReadout
 from liverseg.errors import InputRefused
-from liverseg.geometry import CanonicalOrder, Geometry
+from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.reading import read_labels, read_volume
 from liverseg.writers.report_json import lesions_of, liver_of, read_report
 
@@ -120,7 +120,8 @@ def _check_together(
     lesions: tuple[LesionReadout, ...],
 ) -> None:
     """Refuse a report that does not tell of the masks beside it, as after a hand edit."""
-    counts = np.bincount(labels.ravel())
+    box = bounding_box(labels)
+    counts = np.bincount(labels[box].ravel() if box else [])
     drawn = {int(n): int(counts[n]) for n in np.flatnonzero(counts) if n}
     pairs = [(int(np.count_nonzero(mask)), liver.volume_ml)]
     same = set(drawn) == {lesion.id for lesion in lesions}

@@ -10,11 +10,13 @@ import cc3d
 import numpy as np
 
 from liverseg.geometry import bounding_box
-from liverseg.labels import SEGMENTS, numeral
+from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB, SEGMENTS, numeral
 
 # Share of the liver of one segment, and of V to VIII together (seen: 0.003 to 0.33, 0.48 to 0.81).
 PLAUSIBLE_SHARE = (0.003, 0.5)
 PLAUSIBLE_RIGHT_SHARE = (0.42, 0.86)
+# Share of IVa in segment IV (seen: 0.31 to 0.97).
+PLAUSIBLE_IVA_SHARE = (0.15, 0.99)
 # How far right of the middle of its box a liver's center of mass lies, in box widths (seen: 0.08 to 0.22).
 PLAUSIBLE_BULK = (0.03, 0.28)
 # A pair of segments that do not touch shares at most this part of all borders between segments (seen: 0.025)
@@ -54,6 +56,25 @@ def doubts(segments: np.ndarray) -> tuple[str, ...]:
         small = _thinned(segments)
         found += [*_order_doubts(small), *_contact_doubts(small), *_part_doubts(segments)]
     return tuple(f"{text}; the split is approximate" for text in found)
+
+
+def doubts_of_iv(segments: np.ndarray) -> tuple[str, ...]:
+    """Plain sentences about a division of segment IV that a normal liver would not show.
+
+    Args:
+        segments: uint8 (z, y, x), segment IV as IVa (4) and IVb (9).
+    """
+    upper, lower = (np.count_nonzero(segments == part.label) for part in (SEGMENT_IVA, SEGMENT_IVB))
+    if upper == 0 or lower == 0:
+        return ("segment IV could not be divided into IVa and IVb; the split is approximate",)
+    share = upper / (upper + lower)
+    if PLAUSIBLE_IVA_SHARE[0] <= share <= PLAUSIBLE_IVA_SHARE[1]:
+        return ()
+    small, part = (SEGMENT_IVA, share) if share < 0.5 else (SEGMENT_IVB, 1 - share)
+    return (
+        f"segment {numeral(small)} has only {part:.1%} of segment IV, as where the scan cuts the liver; "
+        "the split is approximate",
+    )
 
 
 def _name(label: int) -> str:

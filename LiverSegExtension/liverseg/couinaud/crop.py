@@ -51,6 +51,23 @@ class LiverCrop:
             vessels=None if vessels is None else np.ascontiguousarray(order.apply(vessels)[box]),
         )
 
+    def without_margin(self) -> tuple[LiverCrop, tuple[slice, slice, slice]]:
+        """The crop on the liver's own box, and that box in this crop."""
+        box = bounding_box(self.mask)
+        assert box is not None
+        outer = zip(self.box, box, strict=True)
+        k, j, i = (slice(o.start + b.start, o.start + b.stop) for o, b in outer)
+        return (
+            LiverCrop(
+                mask=np.ascontiguousarray(self.mask[box]),
+                geometry=self.geometry.cropped(box),
+                order=self.order,
+                box=(k, j, i),
+                vessels=None if self.vessels is None else self.vessels[box],
+            ),
+            box,
+        )
+
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size in mm (z, y, x)."""

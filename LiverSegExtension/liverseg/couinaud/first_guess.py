@@ -26,6 +26,8 @@ COARSE_MM = 4.0
 PERCENTILES = (2, 10, 25, 50, 75, 90, 98)
 # Of the regression; chosen on the tuning half.
 RIDGE = 40.0
+# The arrays of a regression, in the order of its card.
+ARRAYS = ("mean", "scale", "offset", "covariance", "learned_covariance", "table")
 # A number of the shape so many standard deviations from the mean of the livers fitted to is unusual.
 UNUSUAL_SD = 6.0
 
@@ -68,6 +70,7 @@ class ShapeRegression:
         table: (shape numbers, borders).
         offset: (borders,) where the shape is the mean one.
         covariance: (borders, borders) of the errors on livers not fitted to.
+        learned_covariance: the same of the planes that fit the network's split, on livers it never saw.
     """
 
     mean: np.ndarray
@@ -75,6 +78,7 @@ class ShapeRegression:
     table: np.ndarray
     offset: np.ndarray
     covariance: np.ndarray
+    learned_covariance: np.ndarray
 
     def guess(self, mask: np.ndarray, spacing: tuple[float, float, float]) -> Guess:
         """The borders of a liver (bool, z, y, x, canonical order), as far as its shape tells."""
@@ -90,7 +94,7 @@ class ShapeRegression:
 
 
 def fit(numbers: np.ndarray, values: np.ndarray, ridge: float = RIDGE) -> ShapeRegression:
-    """Ridge regression with an empty covariance.
+    """Ridge regression with empty covariances.
 
     Args:
         numbers: (livers, shape numbers) of :func:`shape_numbers`.
@@ -100,7 +104,8 @@ def fit(numbers: np.ndarray, values: np.ndarray, ridge: float = RIDGE) -> ShapeR
     scaled, offset = (numbers - mean) / scale, values.mean(axis=0)
     inner = scaled.T @ scaled + ridge * np.eye(scaled.shape[1])
     table = np.linalg.solve(inner, scaled.T @ (values - offset))
-    return ShapeRegression(mean, scale, table, offset, np.zeros((len(NAMES), len(NAMES))))
+    nothing = np.zeros((len(NAMES), len(NAMES)))
+    return ShapeRegression(mean, scale, table, offset, nothing, nothing)
 
 
 def shape_numbers(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
@@ -172,7 +177,7 @@ def regression_from(card: dict[str, Any]) -> ShapeRegression:
     """
     if card["borders"] != list(NAMES):
         raise ValueError("the table gives other borders")
-    fields = {name: np.array(card[name]) for name in ("mean", "scale", "table", "offset", "covariance")}
+    fields = {name: np.array(card[name]) for name in ARRAYS}
     if fields["table"].shape != (len(fields["mean"]), len(NAMES)):
         raise ValueError("the table has another size")
     return ShapeRegression(**fields)
@@ -181,7 +186,7 @@ def regression_from(card: dict[str, Any]) -> ShapeRegression:
 def write_regression(regression: ShapeRegression, about: dict[str, Any], path: Path) -> None:
     """Write a regression as a JSON card, with what ``about`` says of it, in four digits."""
     card = {**about, "borders": list(NAMES)}
-    for name in ("mean", "scale", "offset", "covariance", "table"):
+    for name in ARRAYS:
         array = getattr(regression, name)
         card[name] = [[float(f"{v:.5g}") for v in row] for row in np.atleast_2d(array)]
         card[name] = card[name][0] if array.ndim == 1 else card[name]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from liverseg.bundle import Bundle
 from liverseg.couinaud.borders import (
     INDEX,
     NAMES,
@@ -17,6 +18,7 @@ from liverseg.couinaud.borders import (
 from liverseg.couinaud.confidence import agreement
 from liverseg.couinaud.crop import LiverCrop
 from liverseg.couinaud.first_guess import Guess, Observation, ShapeRegression, installed_regression
+from liverseg.couinaud.guessing import first_guess
 from liverseg.couinaud.landmark_file import Point
 from liverseg.couinaud.method import Drawn, Guides
 
@@ -46,7 +48,7 @@ class PlanesFromLandmarks:
     def draw(self, liver: LiverCrop, guides: Guides) -> Drawn:
         """Split by planes; every landmark that was not placed is named in a warning."""
         regression = self._regression or installed_regression()
-        guess = regression.guess(liver.mask, liver.spacing)
+        guess = first_guess(liver, guides.bundle, regression).guess
         placed, far = placed_landmarks(liver, guides.landmarks)
         final = guess.given(observations(guess.borders, placed))
         return Drawn(
@@ -57,9 +59,14 @@ class PlanesFromLandmarks:
         )
 
 
-def first_landmarks(liver: LiverCrop, regression: ShapeRegression | None = None) -> dict[str, Point]:
-    """The first guess as RAS points, for a person to move: all landmarks of the planes."""
-    borders = (regression or installed_regression()).guess(liver.mask, liver.spacing).borders
+def first_landmarks(liver: LiverCrop, bundle: Bundle | None = None) -> dict[str, Point]:
+    """The first guess as RAS points, for a person to move: all landmarks of the planes.
+
+    Args:
+        liver: a crop without a margin.
+        bundle: a model whose learned split is the guess; without one it comes from numbers of the shape.
+    """
+    borders = first_guess(liver, bundle, installed_regression()).guess.borders
     return {name: liver.ras_of(place) for name, place in landmarks_of_borders(borders).items()}
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from liverseg.bundle import Bundle, load_network
 from liverseg.couinaud.crop import LiverCrop
 from liverseg.couinaud.method import Drawn, Guides, MethodUnavailable
+from liverseg.networks import size_multiple
 from liverseg.resample import grid_for_spacing, resize, resize_best_class
 from liverseg.shape_input import shape_input
 
@@ -48,13 +49,13 @@ def shape_scores(mask: np.ndarray, spacing: tuple[float, float, float], bundle: 
     card = bundle.networks["couinaud"]
     coarse = grid_for_spacing(mask.shape, spacing, [card.spacing_mm] * 3)
     soft = resize(torch.from_numpy(mask.astype(np.float32)), coarse)
-    multiple = 2 ** (len(card.network["filters"]) - 1)
+    multiples = size_multiple(card.network)
     pads: list[int] = []
-    for size in reversed(coarse):
-        pads += [BORDER, BORDER + -(size + 2 * BORDER) % multiple]
-    if max(coarse) + 2 * BORDER <= multiple:
+    for size, side in zip(reversed(coarse), reversed(multiples), strict=True):
+        pads += [BORDER, BORDER + -(size + 2 * BORDER) % side]
+    if all(size + 2 * BORDER <= side for size, side in zip(coarse, multiples, strict=True)):
         # One voxel is left at the bottom then, and instance normalization needs two.
-        pads[-1] += multiple
+        pads[-1] += multiples[0]
     padded = F.pad((soft > 0.5).float(), pads)
     inputs = shape_input(padded)[None].contiguous(memory_format=torch.channels_last_3d)
     with torch.inference_mode():

@@ -9,14 +9,13 @@ import numpy as np
 
 from liverseg.bundle import Bundle
 from liverseg.case import CouinaudMethod
-from liverseg.couinaud.checks import doubts
+from liverseg.couinaud.checks import doubts, doubts_of_iv
 from liverseg.couinaud.crop import LiverCrop
 from liverseg.couinaud.landmark_file import Point
 from liverseg.couinaud.method import Drawn, Guides, MethodUnavailable, SplitMethod
 from liverseg.couinaud.segment_iv import split_segment_iv
 from liverseg.errors import UsageError
 from liverseg.geometry import Geometry
-from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB
 from liverseg.postprocess import merge_crumbs
 from liverseg.surfaces import nearest_labels
 from liverseg.uneven import labels_to_read_grid, needs_even_grid, to_even_grid
@@ -102,9 +101,7 @@ def split_liver(
     doubtful = (*drawn.doubts, *doubts(segments))
     if split_segment_4:
         segments = split_segment_iv(segments)
-        if not {SEGMENT_IVA.label, SEGMENT_IVB.label} <= set(np.unique(segments).tolist()):
-            text = "segment IV could not be divided into IVa and IVb; the split is approximate"
-            doubtful = (*doubtful, text)
+        doubtful = (*doubtful, *doubts_of_iv(segments))
     confidence = None if drawn.confidence is None else round(drawn.confidence, 4)
     return Split(
         crop.pasted(segments, liver.shape),

@@ -20,7 +20,7 @@ import numpy as np
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.geometry import Geometry
-from liverseg.masks_reading import onto_grid
+from liverseg.label_grids import onto_grid
 from liverseg.reading import read_labels
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")

@@ -21,12 +21,12 @@ import torch
 
 from liverseg.errors import InputRefused
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
+from liverseg.images import geometry_of
 from liverseg.intensity import normalize_hu
 from liverseg.phantom import make_phantom
 from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
-from liverseg.reading import geometry_of
 from liverseg.resample import grid_for_spacing, resize, resize_labels
-from liverseg.training.datasets import LabeledScan, standard_label
+from liverseg.training.datasets import LabeledScan, ScanLabels, standard_label
 from liverseg.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ STAGE2_SPACING = 1.5
 COUINAUD_SPACING = 5.0
 STAGE2_MARGIN_MM = 30.0
 # Files of one grid may differ by rounding.
-_SAME_GRID_MM = 0.5
+SAME_GRID_MM = 0.5
 
 
 class Code(IntEnum):
@@ -86,7 +86,8 @@ class CachedCase:
         return replace(self, label=self.label.to(device), image=image, counted=counted)
 
 
-def _canonical(path: Path) -> tuple[np.ndarray, Geometry]:
+def canonical_map(path: Path) -> tuple[np.ndarray, Geometry]:
+    """The values (z, y, x) of a file in canonical order, and their grid."""
     image = sitk.ReadImage(str(path))
     geometry = geometry_of(image)
     order = CanonicalOrder.of(geometry)
@@ -97,22 +98,40 @@ def _canonical(path: Path) -> tuple[np.ndarray, Geometry]:
 _ANATOMY_VESSELS = {6: 1, 7: 2}
 
 
-def _vessels(scan: LabeledScan, geometry: Geometry) -> np.ndarray | None:
+def _vessels(scan: LabeledScan, labels: ScanLabels, geometry: Geometry) -> np.ndarray | None:
     """Vessels (1 portal, 2 hepatic, 3 kind not told) on the scan's grid, or None where nobody drew them."""
+    if labels.vessels is not None:
+        return CanonicalOrder.of(labels.geometry).apply(labels.vessels)
     if scan.vessels is not None:
-        vessels, grid = _canonical(scan.vessels)
-        if not grid.matches(geometry, _SAME_GRID_MM):
+        vessels, grid = canonical_map(scan.vessels)
+        if not grid.matches(geometry, SAME_GRID_MM):
             raise InputRefused(f"{scan.case}: CT and vessels lie on different grids")
         return vessels
     if scan.anatomy is None:
         return None
-    anatomy, grid = _canonical(scan.anatomy)
-    if not grid.matches(geometry, _SAME_GRID_MM):
+    anatomy, grid = canonical_map(scan.anatomy)
+    if not grid.matches(geometry, SAME_GRID_MM):
         return None
     vessels = np.zeros(anatomy.shape, dtype=np.uint8)
     for code, kind in _ANATOMY_VESSELS.items():
         vessels[anatomy == code] = kind
     return vessels
+
+
+def canonical_scan(scan: LabeledScan) -> tuple[np.ndarray, np.ndarray, Geometry, ScanLabels]:
+    """HU and label codes (z, y, x) of a scan in canonical order, their grid, and its labels as read.
+
+    Raises:
+        InputRefused: CT and label map lie on different grids, or cannot be read.
+    """
+    ct, labels = scan.reader.ct(scan), scan.reader.labels(scan)
+    order = CanonicalOrder.of(ct.geometry)
+    hu, geometry = order.apply(ct.array), order.geometry(ct.geometry)
+    order = CanonicalOrder.of(labels.geometry)
+    label, grid = order.apply(labels.label), order.geometry(labels.geometry)
+    if not grid.matches(geometry, SAME_GRID_MM):
+        raise InputRefused(f"{scan.case}: CT and label lie on different grids; run scripts/check_data.py")
+    return hu, standard_label(label, scan), geometry, labels
 
 
 def cache_scan(scan: LabeledScan, spacing: float, folder: Path, crop_mm: float | None) -> None:
@@ -121,13 +140,14 @@ def cache_scan(scan: LabeledScan, spacing: float, folder: Path, crop_mm: float |
     Raises:
         InputRefused: CT and label map lie on different grids, or the label holds no liver.
     """
-    hu, geometry = _canonical(scan.ct)
-    label, grid = _canonical(scan.label)
-    if not grid.matches(geometry, _SAME_GRID_MM):
-        raise InputRefused(f"{scan.case}: CT and label lie on different grids; run scripts/check_data.py")
-    label = standard_label(label, scan)
+    if scan.liver_value is None:
+        raise InputRefused(
+            f"{scan.case}: nobody drew the liver, which stage 1 learns and stage 2 is given; leave the "
+            "data set out, or put maps of the liver into it (docs/training-data.md)"
+        )
+    hu, label, geometry, labels = canonical_scan(scan)
     kinds = "none"
-    vessels = _vessels(scan, geometry)
+    vessels = _vessels(scan, labels, geometry)
     if vessels is not None:
         inside = (label == Code.LIVER) & (vessels > 0)
         label[inside] = vessels[inside] + (Code.PORTAL_VEIN - 1)
@@ -221,7 +241,7 @@ def write_cached(
 
 def cache_couinaud_map(path: Path, spacing: float, folder: Path) -> None:
     """Write one map of the segments 1..8 at an isotropic spacing, with a border of two empty voxels."""
-    label, geometry = _canonical(path)
+    label, geometry = canonical_map(path)
     box = bounding_box(label > 0)
     if box is None:
         raise InputRefused(f"{path.name}: the label map holds no liver")

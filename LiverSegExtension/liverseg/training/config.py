@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from liverseg.errors import UsageError
+from liverseg.training.road_config import NetworkConfig, ScanConfig, TeacherConfig
 
 
 @dataclass
@@ -42,7 +41,7 @@ class TaskConfig:
     """The task and its network.
 
     Attributes:
-        name: a key of ``liverseg.training.tasks.TASKS``.
+        name: a key of ``liverseg.training.tasks.TASKS``, or "scan" for what ``scan`` says.
         patch: (z, y, x) in voxels.
         lesion, liver, anywhere: shares of patches, see ``sampling.Shares``.
         phantom_share: how often a made-up case is drawn.
@@ -70,12 +69,29 @@ class OptimizerConfig:
 
     Attributes:
         loss: a key of ``liverseg.training.losses.LOSSES``.
-        learning_rate: after the warm-up; falls to zero by a power of 0.9 until the last step.
+        name: "adamw", "adam" or "sgd" (Nesterov's, with ``momentum``).
+        learning_rate: after the warm-up.
+        schedule: how it falls: "poly" (by a power of 0.9 to zero at the last step), "cosine" (to zero),
+            "step" (times ``step_factor`` after each ``step_every`` steps), "plateau" (times ``step_factor``
+            when the validation loss has not fallen for ``step_every`` epochs) or "constant".
         average: decay of the exponential moving average that becomes the model.
         clip: largest norm of a gradient.
+        class_weights: of the weighted cross-entropy, one a class; empty for weights by rarity.
+        boundary, blobs: weights of these terms in the losses "boundary" and "size_aware".
+        redrawing, divergence: weights of the two terms of SegResNetVAE's branch.
     """
 
     loss: str = "dice_ce"
+    name: str = "adamw"
+    schedule: str = "poly"
+    step_every: int = 1000
+    step_factor: float = 0.1
+    momentum: float = 0.99
+    class_weights: list[float] = field(default_factory=list)
+    boundary: float = 0.1
+    blobs: float = 1.0
+    redrawing: float = 0.1
+    divergence: float = 0.1
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warm_up: int = 40
@@ -122,6 +138,25 @@ class TrainerConfig:
 
 
 @dataclass
+class ClinicalConfig:
+    """Weak supervision by a clinical table (docs/clinical-supervision.md).
+
+    Attributes:
+        table: .csv, .tsv or .xlsx with one row a patient; empty for none.
+        target: "burden" (fitted on the labeled burdens themselves) or "stage" (an indicator of stage first).
+        weight: of the term, times the variance that the table explains of persons left out.
+        tolerance: deviations of the fit within which a burden costs nothing.
+        columns: the column of a variable where the table names it otherwise, such as {size: "Diameter (cm)"}.
+    """
+
+    table: str = ""
+    target: str = "burden"
+    weight: float = 0.1
+    tolerance: float = 1.0
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class RunConfig:
     """A whole run; ``run`` is the folder of its checkpoints and logs."""
 
@@ -131,45 +166,7 @@ class RunConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-
-
-def check_config(config: RunConfig) -> None:
-    """Refuse settings that cannot work, before anything runs.
-
-    Raises:
-        UsageError: names the setting and what it may be.
-    """
-    from liverseg.training.losses import LOSSES
-    from liverseg.training.sampling import Shares
-    from liverseg.training.tasks import TASKS
-
-    task, data = config.task, config.data
-    if task.name not in TASKS:
-        raise UsageError(f"task.name is {task.name!r}; it may be {', '.join(sorted(TASKS))}")
-    if config.optimizer.loss not in LOSSES:
-        raise UsageError(
-            f"optimizer.loss is {config.optimizer.loss!r}; it may be {', '.join(sorted(LOSSES))}"
-        )
-    try:
-        Shares(task.lesion, task.liver, task.anywhere)
-    except ValueError as error:
-        raise UsageError(f"task.lesion, task.liver, task.anywhere: {error}") from error
-    multiple = 2 ** (len(task.filters) - 1)
-    if len(task.patch) != 3 or any(side < multiple or side % multiple for side in task.patch):
-        raise UsageError(
-            f"task.patch is {list(task.patch)}; with {len(task.filters)} levels each of its three sides must "
-            f"be a multiple of {multiple}"
-        )
-    if task.kernels and len(task.kernels) != len(task.filters):
-        raise UsageError(f"task.kernels has {len(task.kernels)} entries for {len(task.filters)} levels")
-    if not 0 <= task.deep_supervision <= len(task.filters) - 2:
-        raise UsageError(f"task.deep_supervision must lie in 0..{len(task.filters) - 2}")
-    for name in ("steps", "batch", "accumulate", "steps_an_epoch"):
-        if getattr(config.trainer, name) < 1:
-            raise UsageError(f"trainer.{name} must be at least 1")
-    if config.trainer.minutes < 0:
-        raise UsageError("trainer.minutes must be 0 (no such end) or more")
-    if data.on_gpu and config.trainer.accelerator == "cpu":
-        raise UsageError("data.on_gpu needs a GPU: set trainer.accelerator=gpu, or data.on_gpu=false")
-    if not Path(data.cache).is_dir():
-        raise UsageError(f"data.cache: no folder {data.cache}; run scripts/prepare_data.py first")
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    scan: ScanConfig = field(default_factory=ScanConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    clinical: ClinicalConfig = field(default_factory=ClinicalConfig)

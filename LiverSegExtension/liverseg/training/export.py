@@ -10,15 +10,15 @@ import torch
 
 from liverseg.bundle import save_network
 from liverseg.errors import InputRefused
-from liverseg.networks import build_network
+from liverseg.networks import build_network, training_only
 from liverseg.training.lightning_parts import LAST
 from liverseg.training.persons import person_of
+from liverseg.training.roads import config_of_settings, described_network, grid_of_card, task_facts
 from liverseg.training.run import SETTINGS
-from liverseg.training.tasks import TASKS, network_description
+from liverseg.training.tasks import TASKS
 
-# Weights of a Lightning module are named after its attribute; outputs of coarser levels serve training alone.
+# Weights of a Lightning module are named after its attribute.
 _PREFIX = "network."
-_TRAINING_ONLY = ("deep_supervision_heads.", "skip_layers.")
 
 
 def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
@@ -36,23 +36,26 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         raise InputRefused(
             f"{run} holds no training run with a checkpoint; give the folder of run="
         ) from error
-    task = TASKS[settings["task"]["name"]]
-    description = network_description(task, settings["task"]["filters"], settings["task"]["kernels"])
+    config = config_of_settings(settings)
+    facts = task_facts(config)
+    description = described_network(config, settings.get("normalization"))
+    left_out = training_only(description)
     weights = {
         name.removeprefix(_PREFIX): value
         for name, value in state["state_dict"].items()
-        if not name.removeprefix(_PREFIX).startswith(_TRAINING_ONLY)
+        if name.startswith(_PREFIX) and not name.removeprefix(_PREFIX).startswith(left_out)
     }
     built = build_network(description)
     missing, surplus = built.load_state_dict(weights, strict=False)
-    if surplus or any(not name.startswith(_TRAINING_ONLY) for name in missing):
+    if surplus or any(not name.startswith(left_out) for name in missing):
         raise InputRefused(f"{path} does not fit the settings beside it; keep a run's files together")
     entry = {
         "network": description,
-        "spacing_mm": task.spacing_mm,
+        "spacing_mm": facts.spacing_mm,
+        **grid_of_card(config),
         "patch": list(settings["task"]["patch"]),
-        "window_hu": task.window_hu,
-        "classes": list(task.classes),
+        "window_hu": facts.window_hu,
+        "classes": list(facts.classes),
         "training_steps": int(state["global_step"]),
         "held_out": settings["held_out"],
         "learned_from": _shown(settings),
@@ -89,6 +92,20 @@ def unseen_cases(networks: list[dict[str, Any]]) -> list[str]:
     return sorted(case for case in held if person_of(case) in unseen)
 
 
+# What the engine asks of a stage's classes.
+_NEEDED = {"stage1": {"liver"}, "stage2": {"lesion"}}
+
+
+def fits_stage(entry: dict[str, Any], stage: str) -> bool:
+    """Whether a network's classes and inputs are those that the engine gives and wants in a stage."""
+    wanted = TASKS[stage]
+    if entry["classes"] == list(wanted.classes):
+        return True
+    sees_ct = entry["window_hu"] is not None and entry["network"]["in_channels"] == 1
+    tissues = {name.split()[0] for name in entry["classes"]}
+    return stage in _NEEDED and sees_ct and tissues >= _NEEDED[stage]
+
+
 def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any]) -> None:
     """Write weights and card of the given runs into ``folder``; other networks of its card are kept.
 
@@ -107,7 +124,7 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
     networks = card.setdefault("networks", {})
     for stage, run in runs.items():
         network, entry = trained_network(run)
-        if entry["classes"] != list(TASKS[stage].classes):
+        if not fits_stage(entry, stage):
             raise InputRefused(f"{run} trained another network than {stage}")
         file = f"{stage}.safetensors"
         sha256 = save_network(network, folder / file)

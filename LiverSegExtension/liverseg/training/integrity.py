@@ -12,8 +12,9 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cc3d
 import numpy as np
@@ -22,11 +23,14 @@ from liverseg.checks import check_volume
 from liverseg.errors import InputRefused
 from liverseg.geometry import Geometry, bounding_box
 from liverseg.postprocess import dilate
-from liverseg.reading import read_labels, read_volume
-from liverseg.training.datasets import LabeledScan, standard_label
+from liverseg.reading import read_labels
+from liverseg.training.datasets import LabeledScan, ScanLabels, standard_label
+from liverseg.uneven import needs_even_grid
 from liverseg.volume import Volume
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Scanners give pixels of 0.4 to 1.4 mm and slices of up to 10 mm; compact copies 3 mm.
 PLAUSIBLE_SPACING_MM = (0.2, 10.0)
@@ -193,16 +197,16 @@ def _check_scan(scan: LabeledScan, root: Path) -> tuple[ScanReport, str]:
     """The report, and a hash of the CT's voxels ("" when it could not be read)."""
     found = _Findings()
     ct_name, label_name = _name(scan.ct, root), _name(scan.label, root)
-    ct = _read_ct(scan.ct, ct_name, found)
-    label = _read_map(scan.label, label_name, found)
+    ct = _read(lambda: scan.reader.ct(scan), scan.ct, ct_name, found)
+    labels = _read(lambda: scan.reader.labels(scan), scan.label, label_name, found)
     facts: dict[str, Any] = {}
     if ct is not None:
         facts |= _check_ct(ct, ct_name, found)
-    if ct is not None and label is not None:
-        _check_grids(ct.geometry, label[1], ct_name, label_name, found)
-    if label is not None:
-        facts |= _check_label(label[0], label[1], scan, label_name, found)
-        _check_other_maps(label[0], label[1], scan, root, found)
+    if ct is not None and labels is not None:
+        _check_grids(ct.geometry, labels.geometry, ct_name, label_name, found)
+    if labels is not None:
+        facts |= _check_label(labels, scan, label_name, found)
+        _check_other_maps(labels.label, labels.geometry, scan, root, found)
     digest = "" if ct is None else hashlib.sha256(np.ascontiguousarray(ct.array).data).hexdigest()
     return ScanReport(
         scan.case, scan.person, ct_name, label_name, findings=tuple(found.items), **facts
@@ -221,17 +225,9 @@ def _reason(error: InputRefused, path: Path) -> str:
     return text.lstrip(": ")
 
 
-def _read_ct(path: Path, name: str, found: _Findings) -> Volume | None:
+def _read(read: Callable[[], T], path: Path, name: str, found: _Findings) -> T | None:
     try:
-        return read_volume(path)
-    except InputRefused as error:
-        found.fatal("readable", name, _reason(error, path))
-        return None
-
-
-def _read_map(path: Path, name: str, found: _Findings) -> tuple[np.ndarray, Geometry] | None:
-    try:
-        return read_labels(path)
+        return read()
     except InputRefused as error:
         found.fatal("readable", name, _reason(error, path))
         return None
@@ -250,6 +246,10 @@ def _check_ct(ct: Volume, name: str, found: _Findings) -> dict[str, Any]:
         shown = " x ".join(f"{s:g}" for s in spacing)
         text = f"voxels of {shown} mm; plausible are {low:g} to {high:g} mm along each axis"
         found.fatal("spacing", name, text)
+    if needs_even_grid(ct):
+        found.fatal(
+            "slices", name, "slices that lie unevenly or slanted: resample the scan and its labels first"
+        )
     try:
         for warning in check_volume(ct).warnings:
             found.note("values", name, warning)
@@ -273,14 +273,21 @@ def _check_grids(one: Geometry, other: Geometry, name: str, other_name: str, fou
         found.note("grid", other_name, f"lies less than half a voxel beside {name}")
 
 
-def _check_label(
-    label: np.ndarray, geometry: Geometry, scan: LabeledScan, name: str, found: _Findings
-) -> dict[str, Any]:
-    allowed = {0, scan.liver_value} if scan.liver_only else {0, scan.liver_value, scan.lesion_value}
-    surplus = sorted({int(v) for v in np.unique(label)} - allowed)
+def _check_label(labels: ScanLabels, scan: LabeledScan, name: str, found: _Findings) -> dict[str, Any]:
+    label, geometry = labels.label, labels.geometry
+    values = [scan.liver_value, None if scan.liver_only else scan.lesion_value]
+    allowed = sorted({0, *(value for value in values if value is not None)})
+    surplus = sorted({int(v) for v in np.unique(label)} - set(allowed))
     if surplus:
-        found.fatal("label values", name, f"holds the values {surplus}; allowed are {sorted(allowed)}")
+        found.fatal("label values", name, f"holds the values {surplus}; allowed are {allowed}")
+    if labels.vessels is not None and not set(np.unique(labels.vessels).tolist()) <= _VESSEL_VALUES:
+        found.fatal("label values", name, "holds values of vessels that nobody declared")
     standard = standard_label(label, scan)
+    if scan.liver_value is None:
+        found.note("no liver", name, "nobody drew the liver: no network can be trained on it without one")
+        if not (standard > 0).any() and (labels.vessels is None or not labels.vessels.any()):
+            found.fatal("empty label", name, "holds nothing")
+        return _lesion_facts(standard, geometry)
     if not (standard > 0).any():
         found.fatal("empty label", name, "holds no liver")
         return {"liver_ml": 0.0, "lesions": None if scan.liver_only else 0}
@@ -311,6 +318,11 @@ def _check_lesions(standard: np.ndarray, geometry: Geometry, name: str, found: _
             found.fatal("stray lesion", name, text)
         else:
             found.note("stray lesion", name, text)
+    return _lesion_facts(standard, geometry)
+
+
+def _lesion_facts(standard: np.ndarray, geometry: Geometry) -> dict[str, Any]:
+    _, count = cc3d.connected_components(standard == 2, connectivity=26, return_N=True)
     return {
         "lesions": int(count),
         "lesion_ml": round(float((standard == 2).sum() * geometry.voxel_volume_ml), 2),
@@ -327,7 +339,7 @@ def _check_other_maps(
         maps.append((scan.vessels, _VESSEL_VALUES, "vessels"))
     for path, allowed, what in maps:
         name = _name(path, root)
-        read = _read_map(path, name, found)
+        read = _read(partial(read_labels, path), path, name, found)
         if read is None:
             continue
         _check_grids(geometry, read[1], label_name, name, found)

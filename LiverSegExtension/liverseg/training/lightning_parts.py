@@ -6,6 +6,7 @@ import csv
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +17,14 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from liverseg.networks import build_network
+from liverseg.networks.segresnet import Redrawn
+from liverseg.training.burden import BurdenTask, burden_term
 from liverseg.training.config import OptimizerConfig, RunConfig
-from liverseg.training.losses import LOSSES, sample_loss
+from liverseg.training.losses import LossSettings, build_loss, divergence, reconstruction, sample_loss
+from liverseg.training.mean_teacher import MeanTeacher
+from liverseg.training.optimizers import OPTIMIZERS, with_schedule
+from liverseg.training.road_config import TeacherConfig
+from liverseg.training.scan_task import ScanTask
 from liverseg.training.tasks import Sample, Task
 
 log = logging.getLogger(__name__)
@@ -25,14 +32,26 @@ log = logging.getLogger(__name__)
 LAST = "last.ckpt"
 
 
-class Samples(Dataset[Sample]):
-    """Sample number n of a run: the same for the same seed, whichever process draws it."""
+class Samples(Dataset[list[Sample]]):
+    """Sample number n of a run, and unlabeled ones beside it: the same for the same seed in any process."""
 
-    def __init__(self, task: Task, seed: int) -> None:
+    def __init__(
+        self, task: Task | BurdenTask, seed: int, unlabeled: Task | None = None, share: int = 1
+    ) -> None:
         self.task, self.seed = task, seed
+        self.unlabeled, self.share = unlabeled, share
 
-    def __getitem__(self, number: int) -> Sample:
-        return self.task.sample(np.random.default_rng((self.seed, number)))
+    def __getitem__(self, number: int) -> list[Sample]:
+        rng = np.random.default_rng((self.seed, number))
+        if isinstance(self.task, ScanTask):
+            labeled = self.task.numbered(self.seed, number)
+        else:
+            labeled = self.task.sample(rng)
+        if self.unlabeled is None:
+            return [labeled]
+        # A sample without groups of classes is one without labels.
+        others = [replace(self.unlabeled.sample(rng), groups=()) for _ in range(self.share)]
+        return [labeled, *others]
 
 
 class Numbers(Sampler[int]):
@@ -48,8 +67,8 @@ class Numbers(Sampler[int]):
         return self.count
 
 
-def _as_list(samples: list[Sample]) -> list[Sample]:
-    return samples
+def _as_list(samples: list[list[Sample]]) -> list[Sample]:
+    return [sample for part in samples for sample in part]
 
 
 def _one_thread(worker: int) -> None:
@@ -59,11 +78,18 @@ def _one_thread(worker: int) -> None:
 class TaskData(pl.LightningDataModule):
     """The samples of one epoch after the other, going on at the trainer's step."""
 
-    def __init__(self, training: Task, validation: Task | None, config: RunConfig) -> None:
+    def __init__(
+        self,
+        training: Task | BurdenTask,
+        validation: Task | None,
+        config: RunConfig,
+        unlabeled: Task | None = None,
+    ) -> None:
         super().__init__()
         self.training, self.validation, self.config = training, validation, config
+        self.unlabeled = unlabeled
 
-    def _loader(self, samples: Samples, numbers: Numbers) -> DataLoader[Sample]:
+    def _loader(self, samples: Samples, numbers: Numbers) -> DataLoader[list[Sample]]:
         # Samples made on a GPU are made where it is used.
         workers = 0 if self.config.data.on_gpu else self.config.data.workers
         return DataLoader(
@@ -76,7 +102,7 @@ class TaskData(pl.LightningDataModule):
             prefetch_factor=4 if workers else None,
         )
 
-    def train_dataloader(self) -> DataLoader[Sample]:
+    def train_dataloader(self) -> DataLoader[list[Sample]]:
         """As many samples as the next epoch has steps for."""
         trainer = self.config.trainer
         assert self.trainer is not None
@@ -85,9 +111,10 @@ class TaskData(pl.LightningDataModule):
         world, rank = self.trainer.world_size, self.trainer.global_rank
         steps = min(trainer.steps_an_epoch, trainer.steps - self.trainer.global_step)
         first = (self.trainer.global_step * world + rank * steps) * a_step
-        return self._loader(Samples(self.training, self.config.seed), Numbers(first, max(1, steps) * a_step))
+        samples = Samples(self.training, self.config.seed, self.unlabeled, self.config.teacher.share)
+        return self._loader(samples, Numbers(first, max(1, steps) * a_step))
 
-    def val_dataloader(self) -> DataLoader[Sample] | list[Any]:
+    def val_dataloader(self) -> DataLoader[list[Sample]] | list[Any]:
         """A fixed set of samples of held-out persons, or none."""
         if self.validation is None:
             return []
@@ -106,26 +133,43 @@ class TaskModule(pl.LightningModule):
         foreground_from: int,
         optimizer: OptimizerConfig,
         steps: int,
+        teacher: TeacherConfig | None = None,
     ) -> None:
         super().__init__()
-        self.network = build_network(dict(description), deep_supervision)
+        self.network = build_network(dict(description), deep_supervision, training=True)
+        self.in_planes = int(description.get("dimensions", 3)) == 2
         self.foreground_from = foreground_from
         self.settings = optimizer
         self.steps = steps
         self.time_share = 0.0
-        self.loss = LOSSES[optimizer.loss]
+        self.loss = build_loss(
+            optimizer.loss,
+            LossSettings(
+                class_weights=tuple(optimizer.class_weights),
+                boundary=optimizer.boundary,
+                blobs=optimizer.blobs,
+            ),
+        )
+        self.teacher = MeanTeacher(self.network, teacher) if teacher and teacher.unlabeled else None
+        self._followed = 0
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(batch, channels, z, y, x) to logits, with one more axis for the levels in training."""
-        return self.network(inputs.contiguous(memory_format=torch.channels_last_3d))
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """(batch, channels, z, y, x) to logits, with one more axis for the levels in training.
+
+        Of stacked slices (batch, slices, y, x) the logits are those of one slice (batch, classes, 1, y, x);
+        a network with a variational branch gives its terms, too (``Redrawn``).
+        """
+        layout = torch.channels_last_3d if inputs.dim() == 5 else torch.channels_last
+        outputs = self.network(inputs.contiguous(memory_format=layout))
+        return outputs[:, :, None] if inputs.dim() == 4 else outputs
 
     def _loss(self, samples: list[Sample]) -> torch.Tensor:
-        same = len({s.inputs.shape for s in samples}) == 1
-        # One forward pass a sample keeps a CPU's fast layout; a GPU wants them together.
-        parts = [samples] if same and self.device.type != "cpu" else [[s] for s in samples]
-        losses = []
-        for part in parts:
+        losses, further = [], []
+        for part in self._parts(samples):
             outputs = self(torch.stack([s.inputs for s in part]).to(self.device))
+            if isinstance(outputs, Redrawn):
+                further += [self._redrawing(outputs)] * len(part)
+                outputs = outputs.logits
             losses += [
                 sample_loss(
                     output,
@@ -135,12 +179,46 @@ class TaskModule(pl.LightningModule):
                     self.loss,
                     self.foreground_from,
                 )
+                + burden_term(output, sample)
                 for output, sample in zip(outputs, part, strict=True)
             ]
-        return torch.stack(losses).mean()
+        return torch.stack([*losses, *further]).sum() / len(losses)
+
+    def _parts(self, samples: list[Sample]) -> list[list[Sample]]:
+        """The samples that go through the network together."""
+        same = len({s.inputs.shape for s in samples}) == 1
+        # One forward pass a sample keeps a CPU's fast layout; a GPU and slices want them together.
+        return [samples] if same and (self.device.type != "cpu" or self.in_planes) else [[s] for s in samples]
+
+    def _redrawing(self, outputs: Redrawn) -> torch.Tensor:
+        settings = self.settings
+        drawn = reconstruction(outputs.redrawn, outputs.inputs)
+        return settings.redrawing * drawn + settings.divergence * divergence(outputs.mean, outputs.deviation)
+
+    def _disagreement(self, samples: list[Sample]) -> torch.Tensor:
+        """What teacher and network say differently about samples without labels."""
+        assert self.teacher is not None
+        if self.global_step > self._followed:
+            # The step before this one has moved the network.
+            self.teacher.follow(self.network, self.global_step)
+            self._followed = self.global_step
+        terms = [
+            self.teacher.disagreement(
+                self.network, torch.stack([s.inputs for s in part]).to(self.device), self.global_step
+            )
+            for part in self._parts(samples)
+        ]
+        return torch.stack(terms).mean()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Draw dropout and noise by the step, so that a run that goes on draws what it would have."""
+        torch.manual_seed(1_000_003 * (self.global_step + 1) + batch_idx)
 
     def training_step(self, batch: list[Sample], index: int) -> torch.Tensor:
-        loss = self._loss(batch)
+        unlabeled = [sample for sample in batch if not sample.groups]
+        loss = self._loss([sample for sample in batch if sample.groups])
+        if unlabeled:
+            loss = loss + self._disagreement(unlabeled)
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
@@ -154,19 +232,13 @@ class TaskModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.settings
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=self.device.type == "cuda",
-        )
+        fused = self.device.type == "cuda"
+        optimizer = OPTIMIZERS[settings.name](self.network.parameters(), settings, fused)
+        return with_schedule(optimizer, settings, self._done)
 
-        def factor(step: int) -> float:
-            done = max(step / self.steps, self.time_share)
-            return min((step + 1) / settings.warm_up, max(0.0, 1 - done) ** 0.9)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def _done(self, step: int) -> float:
+        """The share of the training that lies behind, by steps or by time, whichever is more."""
+        return max(step / self.steps, self.time_share)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave out a step whose gradient is not finite, as half precision gives now and then."""
@@ -182,10 +254,19 @@ class Average(WeightAveraging):
 
     def __init__(self, decay: float) -> None:
         def average(averaged: Any, current: Any, count: torch.Tensor | int) -> None:
+            if not averaged[0].is_floating_point():
+                # Counters of batch normalization; all tensors of a call are of one type.
+                torch._foreach_copy_(averaged, current)
+                return
             now = min(decay, (1 + int(count)) / (10 + int(count)))
             torch._foreach_lerp_(averaged, current, 1 - now)
 
         super().__init__(multi_avg_fn=average)
+
+    @property
+    def averaged(self) -> TaskModule | None:
+        """The module with the averaged weights, while training."""
+        return None if self._average_model is None else cast(TaskModule, self._average_model.module)
 
 
 class TimeBudget(pl.Callback):
@@ -219,11 +300,6 @@ class TimeBudget(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.used_s = float(state_dict["used_s"])
-
-    @property
-    def averaged(self) -> TaskModule | None:
-        """The module with the averaged weights, while training."""
-        return None if self._average_model is None else cast(TaskModule, self._average_model.module)
 
 
 class EpochLog(pl.Callback):

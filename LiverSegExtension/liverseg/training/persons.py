@@ -9,12 +9,26 @@ _SAME_LITS_PERSON = {1: 0, 7: 6, 8: 6, 9: 6, 10: 6, 15: 14, 12: 11}
 # The Decathlon's names of the same scans: Task03_Liver has those of LiTS by LiTS's numbers.
 _SAME_SOURCE = {"liver": "lits", "hepaticvessel": "msd8"}
 
+_PERSON_ENDS = "__"
+
+
+def case_of(person: str | None, name: str) -> str:
+    """The case name of a scan whose person is known otherwise: ``PERSON__NAME``, or ``NAME`` alone.
+
+    Caches, splits and runs know a person by the case's name, so it must be in it.
+    """
+    return name if not person or person_of(name) == person else f"{person}{_PERSON_ENDS}{name}"
+
 
 def person_of(case: str) -> str:
-    """The person behind a case name such as ``lits_001``, ``liver_1`` or ``ircad_17_reading_b``."""
+    """The person behind a case name such as ``lits_001``, ``liver_1``, ``ircad_17_reading_b`` or ``anna__2``.
+
+    What stands before two underscores is a person (:func:`case_of`); of a name that says nothing the case
+    counts as a person of its own.
+    """
     match = re.match(r"(ircad|lits|liver|msd8|hepaticvessel|chaos|hcctace|crlm|pcb)_?(\d+)", case)
     if not match:
-        return case
+        return case.split(_PERSON_ENDS, 1)[0]
     source, number = _SAME_SOURCE.get(match[1], match[1]), int(match[2])
     if source == "lits":
         if 28 <= number <= 47:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from liverseg.training.lightning_parts import Average, Samples, TaskData, TaskModule
 from liverseg.training.losses import merge_classes
+from liverseg.training.roads import TaskFacts
 from liverseg.training.tasks import Sample, Task
 
 log = logging.getLogger(__name__)
@@ -63,9 +64,9 @@ class ClassCounts:
 class Pictures(pl.Callback):
     """Writes to TensorBoard, and to Weights & Biases where a run logs there."""
 
-    def __init__(self, count: int, seed: int) -> None:
-        """``count`` samples, drawn by the run's ``seed``."""
-        self.count, self.seed = count, seed
+    def __init__(self, count: int, seed: int, facts: TaskFacts) -> None:
+        """``count`` samples, drawn by the run's ``seed``, of the task with these ``facts``."""
+        self.count, self.seed, self.facts = count, seed, facts
         self._samples: list[Sample] = []
         self._began = 0
 
@@ -81,18 +82,23 @@ class Pictures(pl.Callback):
         task, kind = (data.training, SEEN) if data.validation is None else (data.validation, HELD_OUT)
         if not self._samples:
             drawn = Samples(task, self.seed + _SEED)
-            self._samples = [drawn[number] for number in range(self.count)]
+            self._samples = [_on_cpu(drawn[number][0]) for number in range(self.count)]
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         module = next((c.averaged for c in callbacks if isinstance(c, Average)), None) or pl_module
         with trainer.precision_plugin.forward_context():
             logits = predict(module, self._samples)
-        dices = dice_by_class(logits, self._samples, task)
+        dices = dice_by_class(logits, self._samples, self.facts)
         told = {f"dice_{kind}/{name}": dice for name, dice in dices.items()}
         for logger in trainer.loggers:
             logger.log_metrics(told, trainer.global_step)
             for number, (scores, sample) in enumerate(zip(logits, self._samples, strict=True)):
-                picture = beside(sample, scores, task.foreground_from)
+                picture = beside(sample, scores, self.facts.foreground_from)
                 _log_picture(logger, f"{kind}/{number}", picture, trainer.global_step)
+
+
+def _on_cpu(sample: Sample) -> Sample:
+    inputs, target, counted = (t.cpu() for t in (sample.inputs, sample.target, sample.counted))
+    return replace(sample, inputs=inputs, target=target, counted=counted)
 
 
 def predict(module: TaskModule, samples: Sequence[Sample]) -> list[torch.Tensor]:
@@ -109,7 +115,7 @@ def predict(module: TaskModule, samples: Sequence[Sample]) -> list[torch.Tensor]
 
 
 def dice_by_class(
-    logits: Sequence[torch.Tensor], samples: Sequence[Sample], task: Task | type[Task]
+    logits: Sequence[torch.Tensor], samples: Sequence[Sample], task: TaskFacts | type[Task]
 ) -> dict[str, float]:
     """Dice of each class that the labels tell apart, over the counted voxels of all samples together.
 
@@ -131,10 +137,11 @@ def dice_by_class(
 
 
 def beside(sample: Sample, logits: torch.Tensor, foreground_from: int) -> np.ndarray:
-    """The input's first channel, the truth, and the prediction, side by side: (rows, columns, 3) uint8.
+    """The input, the truth, and the prediction, side by side: (rows, columns, 3) uint8.
 
-    It is the axial slice with most of the rarest class of the truth, so of a lesion where there is one.
-    Classes that the labels do not tell apart have one color, on both sides.
+    Of the input its first channel is shown, of stacked slices the middle one, in the axial slice with most of
+    the rarest class of the truth, so of a lesion where there is one. Classes that the labels do not tell
+    apart have one color, on both sides.
     """
     merged, own = merge_classes(logits[None], sample.target, sample.groups)
     # Each group in the color of its first class; 0 is not colored.
@@ -144,7 +151,8 @@ def beside(sample: Sample, logits: torch.Tensor, foreground_from: int) -> np.nda
         np.where(counted, colors[numbers.numpy()], 0) for numbers in (own, merged[0].argmax(dim=0))
     )
     level = _telling_slice(truth)
-    image = sample.inputs[0, level].float().numpy().clip(0, 1) * 255
+    shown = sample.inputs[0, level] if sample.inputs.dim() == 4 else sample.inputs[len(sample.inputs) // 2]
+    image = shown.float().numpy().clip(0, 1) * 255
     gray = np.repeat(image[..., None], 3, axis=2)
     gap = np.full((gray.shape[0], 1, 3), 255, np.float32)
     panels = [gray, gap, _veiled(gray, truth[level]), gap, _veiled(gray, found[level])]
@@ -166,7 +174,8 @@ def _veiled(gray: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _name(group: Sequence[int], classes: Sequence[str]) -> str:
-    return " + ".join(classes[code] if code < len(classes) else "vessel" for code in group)
+    # Codes beyond the classes are of an unknown kind of those in the group.
+    return " + ".join(classes[code] for code in group if code < len(classes))
 
 
 def _log_picture(logger: Logger, name: str, picture: np.ndarray, step: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,8 +15,11 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from liverseg.errors import UsageError
+from liverseg.networks.resnet_unet import load_imagenet_weights
+from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached
-from liverseg.training.config import DataConfig, RunConfig, check_config
+from liverseg.training.config import DataConfig, RunConfig
+from liverseg.training.config_checks import check_config
 from liverseg.training.lightning_parts import (
     LAST,
     Average,
@@ -25,11 +28,18 @@ from liverseg.training.lightning_parts import (
     TaskModule,
     TimeBudget,
 )
+from liverseg.training.normalizing import foreground_statistics
 from liverseg.training.persons import person_of
 from liverseg.training.pictures import Pictures
+from liverseg.training.roads import (
+    config_of_settings,
+    described_network,
+    make_task,
+    task_facts,
+)
 from liverseg.training.sampling import Shares
 from liverseg.training.splits import read_splits
-from liverseg.training.tasks import TASKS, Task, network_description
+from liverseg.training.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +107,8 @@ def _task(config: RunConfig, names: list[str], further: dict[str, CachedCase] | 
     settings = config.task
     cases = {name: load_cached(Path(config.data.cache), name) for name in names}
     z, y, x = settings.patch
-    return TASKS[settings.name](
+    return make_task(
+        config,
         cases={**cases, **(further or {})},
         shares=Shares(settings.lesion, settings.liver, settings.anywhere),
         phantom_share=settings.phantom_share,
@@ -125,6 +136,43 @@ def _sample_device(config: RunConfig) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def _unlabeled_cases(config: RunConfig, held: list[str]) -> dict[str, CachedCase]:
+    """The cases of ``teacher.unlabeled`` without those of held-out persons; none without a teacher.
+
+    Raises:
+        InputRefused: the folder holds no case.
+        UsageError: all of its cases are held out.
+    """
+    folder = config.teacher.unlabeled
+    if not folder:
+        return {}
+    cases = further_cases(replace(config.data, further=[folder]), held)
+    if not cases:
+        raise UsageError(f"teacher.unlabeled: every case in {folder} is of a held-out person")
+    return cases
+
+
+def _unlabeled_task(config: RunConfig, cases: dict[str, CachedCase]) -> Task:
+    """The task over cases whose labels are not used."""
+    z, y, x = config.task.patch
+    shares = Shares(config.task.lesion, config.task.liver, config.task.anywhere)
+    return make_task(
+        config,
+        cases=cases,
+        shares=shares,
+        phantom_share=0.0,
+        patch=(z, y, x),
+        device=_sample_device(config),
+    )
+
+
+def _normalization(config: RunConfig, kept: list[str]) -> dict[str, float] | None:
+    """The foreground's, where the settings ask for it."""
+    if config.network.normalization != "foreground":
+        return None
+    return foreground_statistics(load_cached(Path(config.data.cache), name) for name in kept).to_json()
+
+
 def _loggers(config: RunConfig, folder: Path) -> list[Logger]:
     loggers: list[Logger] = [TensorBoardLogger(str(folder), name="", version="tensorboard")]
     if config.trainer.wandb:
@@ -148,7 +196,7 @@ def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callbac
     if config.trainer.minutes:
         callbacks.append(TimeBudget(config.trainer.minutes))
     if config.trainer.pictures:
-        callbacks.append(Pictures(config.trainer.pictures, config.seed))
+        callbacks.append(Pictures(config.trainer.pictures, config.seed, task_facts(config)))
     if validated:
         callbacks.append(
             ModelCheckpoint(
@@ -171,23 +219,35 @@ def train(config: RunConfig) -> Path:
     kept, held = split_cases(cached_names(Path(config.data.cache)), config.data)
     folder = Path(config.run)
     further = further_cases(config.data, held)
-    _keep_settings(config, folder, kept, held, sorted(further))
+    unlabeled = _unlabeled_cases(config, held)
+    normalization = _normalization(config, kept)
+    _keep_settings(config, folder, kept, held, sorted({*further, *unlabeled}), normalization)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     log.info("%d cases to learn from, %d held out", len(kept), len(held))
     pl.seed_everything(config.seed)
-    task_class = TASKS[config.task.name]
     module = TaskModule(
-        network_description(task_class, config.task.filters, config.task.kernels),
+        described_network(config, normalization),
         config.task.deep_supervision,
-        task_class.foreground_from,
+        task_facts(config).foreground_from,
         config.optimizer,
         config.trainer.steps,
+        config.teacher,
     )
+    if config.network.pretrained:
+        load_imagenet_weights(module.network, Path(config.network.pretrained))
     judging = judging_cases(held, config.data)
     validated = bool(config.data.validate and judging)
     log.info("%d further cases", len(further))
-    data = TaskData(_task(config, kept, further), _task(config, judging) if validated else None, config)
+    learning = with_clinical_table(
+        _task(config, kept, further), task_facts(config).classes, config.clinical, config.seed, folder
+    )
+    data = TaskData(
+        learning,
+        _task(config, judging) if validated else None,
+        config,
+        _unlabeled_task(config, unlabeled) if unlabeled else None,
+    )
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
@@ -209,16 +269,31 @@ def train(config: RunConfig) -> Path:
     return last
 
 
+_KEPT = ("task", "clinical", "network", "scan", "teacher", "optimizer", "learned_from", "held_out", "seed")
+
+
 def _keep_settings(
-    config: RunConfig, folder: Path, kept: list[str], held: list[str], further: list[str]
+    config: RunConfig,
+    folder: Path,
+    kept: list[str],
+    held: list[str],
+    further: list[str],
+    normalization: dict[str, float] | None,
 ) -> None:
     """Write what the run is made of, or hold it against what the folder says it was begun with."""
-    told = {**asdict(config), "learned_from": kept, "held_out": held, "further_cases": further}
+    told = {
+        **asdict(config),
+        "learned_from": kept,
+        "held_out": held,
+        "further_cases": further,
+        "normalization": normalization,
+    }
     path = folder / SETTINGS
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        for part in ("task", "optimizer", "learned_from", "held_out", "seed"):
-            if before.get(part) != told[part]:
+        begun = {**asdict(config_of_settings(before)), **{k: before.get(k) for k in _KEPT[-3:]}}
+        for part in _KEPT:
+            if begun[part] != told[part]:
                 raise UsageError(
                     f"{folder} was begun with other settings ({part}); give run= a new folder or the old ones"
                 )

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from liverseg.errors import InputRefused, UsageError
-from liverseg.reading import read_labels
 from liverseg.training.datasets import LabeledScan, standard_label
 from liverseg.training.persons import person_of
 from liverseg.writers.atomic import written_whole
@@ -30,6 +29,7 @@ FORMAT = 1
 K_FOLD, SHARES = "k-fold", "shares"
 # Fold n of k is named "0", "1", ...; shares are these, in this order.
 SHARE_NAMES = ("train", "val", "test")
+DEFAULT_SHARES = (70.0, 10.0, 20.0)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Splits:
 
 def has_lesions(scan: LabeledScan) -> bool:
     """Whether a scan's label shows lesions; False where it tells none apart."""
-    return not scan.liver_only and bool((standard_label(read_labels(scan.label)[0], scan) == 2).any())
+    return not scan.liver_only and bool((standard_label(scan.reader.labels(scan).label, scan) == 2).any())
 
 
 def make_folds(
@@ -128,6 +128,29 @@ def make_shares(
         raise UsageError(f"shares {tuple(shares)}: give two or three numbers above 0, such as 70 15 15")
     wanted = {name: float(s) for name, s in zip(SHARE_NAMES, shares, strict=False)}
     return Splits(SHARES, adapter, seed, _parts(persons, set(lesion_cases), wanted, seed))
+
+
+def make_repeats(
+    persons: Mapping[str, str],
+    lesion_cases: Iterable[str],
+    shares: Sequence[float],
+    count: int,
+    seed: int,
+    adapter: str,
+) -> list[Splits]:
+    """``count`` random splits by the same shares, such as three of (80, 20): each with a seed of its own.
+
+    They are drawn independently: a person may be held out in several of them, or in none.
+
+    Args: as :func:`make_shares`.
+
+    Raises:
+        UsageError: fewer than one, or as :func:`make_shares`.
+    """
+    if count < 1:
+        raise UsageError(f"{count} repeats: give at least 1")
+    cases = set(lesion_cases)
+    return [make_shares(persons, cases, shares, seed + n, adapter) for n in range(count)]
 
 
 def with_more_cases(splits: Splits, persons: Mapping[str, str]) -> Splits:

@@ -24,7 +24,6 @@ from liverseg import labels
 from liverseg.case import Case, LesionReadout
 from liverseg.dicom_headers import derived_uid
 from liverseg.labels import Structure
-from liverseg.reading import volume_hash
 from liverseg.segment_tags import (
     COUINAUD_LAYER,
     LESION_LAYER,
@@ -33,6 +32,7 @@ from liverseg.segment_tags import (
     Segment,
     segments_of,
 )
+from liverseg.volume_identity import volume_hash
 
 # Label Map Segmentation Storage; not every version of pydicom has a name for it.
 LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"

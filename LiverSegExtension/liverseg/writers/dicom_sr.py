@@ -2,7 +2,8 @@
 
 One measurement group (TID 1411, volumetric region of interest) for the liver, each Couinaud segment and each
 lesion. A group names the segment it was measured on, in ``seg.dcm`` or in the label maps, and shares its
-tracking identifier and UID.
+tracking identifier and UID. The template of such a group allows no coordinates, so a lesion has a group of
+TID 1501 besides, with the same tracking identifier and UID: its axes, each inferred from its two ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
@@ -17,8 +19,9 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from liverseg import labels
-from liverseg.case import Case, LesionReadout
+from liverseg.case import Case, LesionReadout, Point
 from liverseg.dicom_headers import SourceHeaders, derived_uid, source_headers
+from liverseg.geometry import LPS_TO_RAS
 from liverseg.labels import Structure
 from liverseg.writers.dicom_object import (
     MANUFACTURER,
@@ -134,14 +137,19 @@ class _Groups:
         used = [self._places[s.key] for s in structures if s.key in self._places]
         return list({place.sop_instance_uid: place for place in used}.values())
 
-    def all(self) -> list[sr.VolumetricROIMeasurementsAndQualitativeEvaluations]:
-        """The liver, its segments (those that have voxels), and the lesions by id."""
+    def all(
+        self,
+    ) -> list[
+        sr.VolumetricROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations
+    ]:
+        """The liver, its segments (those that have voxels), the lesions by id, then the lesions' axes."""
         by_name = {labels.numeral(s): s for s in labels.segments(self._case.split_segment_4)}
         segments = [(by_name[each.name], each.volume_ml) for each in self._case.segments]
         return [
             self._liver(),
             *(self._segment(s, volume) for s, volume in segments if s.key in self._places),
             *(self._lesion(lesion) for lesion in self._case.lesions),
+            *(self._axes(lesion) for lesion in self._case.lesions),
         ]
 
     def _liver(self) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
@@ -177,6 +185,23 @@ class _Groups:
             numbers,
             sites=sites_of(self._case, lesion),
             evaluations=[] if state is None else [sr.QualitativeEvaluation(REVIEW, state)],
+        )
+
+    def _axes(self, lesion: LesionReadout) -> sr.MeasurementsAndQualitativeEvaluations:
+        """Long and short axis with their ends, in the frame of reference of the scan."""
+        structure = labels.lesion_structure(lesion.id)
+        frame = self._headers.first.FrameOfReferenceUID
+        return sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=sr.TrackingIdentifier(
+                uid=tracking_uid(self._case, structure), identifier=structure.name
+            ),
+            finding_type=code_of(structure),
+            algorithm_id=self._algorithm,
+            finding_sites=[sr.FindingSite(site) for site in sites_of(self._case, lesion)] or None,
+            measurements=[
+                _between(_LONG_AXIS, lesion.long_axis_mm, lesion.long_axis_points_ras_mm, frame),
+                _between(_SHORT_AXIS, lesion.short_axis_mm, lesion.short_axis_points_ras_mm, frame),
+            ],
         )
 
     def _group(
@@ -219,6 +244,17 @@ def _number(
         value=round(float(value), _DECIMALS),
         unit=unit,
         derivation=derivation,
+    )
+
+
+def _between(
+    name: Code, length_mm: float, ends_ras_mm: tuple[Point, Point], frame_uid: str
+) -> sr.Measurement:
+    """A length that is inferred from the line between two points (PS3.3 C.18.9: LPS mm)."""
+    ends = np.array(ends_ras_mm, dtype=np.float64) @ LPS_TO_RAS[:3, :3]
+    line = sr.CoordinatesForMeasurement3D(sr.GraphicTypeValues3D.POLYLINE, ends, frame_uid)
+    return sr.Measurement(
+        name=name, value=round(float(length_mm), _DECIMALS), unit=_MM, referenced_coordinates=[line]
     )
 
 

@@ -17,6 +17,7 @@ from liverseg.case import (
 )
 from liverseg.writers.lesion_view import draw_lesion, lesion_slices
 from liverseg.writers.pdf_sheet import as_jpeg
+from liverseg.writers.pdf_words import UNNAMED
 from liverseg.writers.preview import canonical_case
 from liverseg.writers.slices import AXIAL, CORONAL, SAGITTAL, CanonicalCase, draw_slice
 from liverseg.writers.view3d import Look, render_looks
@@ -91,7 +92,7 @@ def content_of(case: Case, patient: str | None = None) -> Content:
         hints=case.hints,
         warnings=case.warnings,
         remnant=case.remnant,
-        ct_id=case.ct.source.sha256[:12] or "unnamed",
+        ct_id=case.ct.source.sha256[:12] or UNNAMED,
         scan=f"{size} voxels of {spacing} mm",
         pictures={},
         patient=patient,

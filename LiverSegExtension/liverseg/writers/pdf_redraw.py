@@ -17,6 +17,7 @@ from liverseg.case import CouinaudMethod, Provenance
 from liverseg.errors import InputRefused
 from liverseg.writers.pdf_content import Content
 from liverseg.writers.pdf_sheet import CREATOR, PAPERS
+from liverseg.writers.pdf_words import UNNAMED
 from liverseg.writers.report_json import lesions_of, liver_of, remnant_of, segments_of
 from liverseg.writers.report_pdf import write_content
 
@@ -69,7 +70,7 @@ def _content(report: dict[str, Any], pictures: dict[str, bytes], scan: str, pati
         hints=tuple(report["hints"]),
         warnings=tuple(report["warnings"]),
         remnant=remnant_of(report),
-        ct_id=(report["provenance"]["input"].get("sha256") or "unnamed")[:12],
+        ct_id=(report["provenance"]["input"].get("sha256") or UNNAMED)[:12],
         scan=scan,
         pictures=pictures,
         patient=patient,

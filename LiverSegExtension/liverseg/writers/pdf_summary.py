@@ -167,7 +167,11 @@ def _draw_liver(sheet: Sheet, y: float, content: Content) -> None:
 def _warnings(sheet: Sheet, content: Content) -> list[Section]:
     if not content.warnings:
         return []
-    rows = [block for warning in content.warnings for block in bulleted(sheet, warning, BODY, AMBER)]
+    rows = [
+        block
+        for warning in content.warnings
+        for block in bulleted(sheet, words.sentence(warning), BODY, AMBER)
+    ]
     return [Section(tuple(rows), (heading("Warnings"),))]
 
 

@@ -6,6 +6,8 @@ from liverseg.case import CouinaudMethod, LesionReadout, Provenance
 from liverseg.summary import whole_mm
 
 UNKNOWN = "-"
+# A CT whose voxels have no hash yet.
+UNNAMED = "unnamed"
 REVIEW = {"unreviewed": "not reviewed", "accepted": "accepted", "rejected": "rejected"}
 
 
@@ -73,8 +75,15 @@ def provenance_lines(made: Provenance, ct_id: str, scan: str) -> list[str]:
     settings = ", ".join(f"{name} {value}" for name, value in made.parameters.items() if value is not None)
     if settings:
         lines.append(f"Settings: {settings}.")
-    lines.append(f"CT: {scan}{f', {kind}' if kind else ''}; SHA-256 of its voxels begins with {ct_id}.")
+    known = f"; SHA-256 of its voxels begins with {ct_id}" if ct_id != UNNAMED else ""
+    lines.append(f"CT: {scan}{f', {kind}' if kind else ''}{known}.")
     return lines
+
+
+def sentence(text: str) -> str:
+    """A warning with a capital letter and a period."""
+    whole = text[:1].upper() + text[1:]
+    return whole if whole.endswith((".", "!", "?")) else f"{whole}."
 
 
 def signed(value: float | None, unit: str = "") -> str:

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from liverseg.case import Case
 from liverseg.geometry import Geometry
-from liverseg.reading import to_sitk
+from liverseg.images import to_sitk
 
 AIR_HU = -1024
 

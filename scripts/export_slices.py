@@ -1,0 +1,47 @@
+"""Write slices of cached scans as .npy files: all with liver or lesion, and a share of empty ones.
+
+scripts/export_slices.py --cache CACHE/stage2 --out SLICES --context 3 --empty 0.1
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from liverseg.errors import LiverSegError
+from liverseg.training.cache import cached_names
+from liverseg.training.slices import SliceChoice, export_slices
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--cache", type=Path, required=True, help="a stage's folder of scripts/prepare_data.py"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--context", type=int, default=1, help="slices in all that a slice is kept with (odd)"
+    )
+    parser.add_argument("--empty", type=float, default=0.1, help="empty slices for each one with liver")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        choice = SliceChoice(arguments.empty, arguments.context, arguments.seed)
+        names = [n for n in cached_names(arguments.cache) if not n.startswith("phantom_without_")]
+        cases = [export_slices(arguments.cache, name, arguments.out, choice) for name in names]
+    except LiverSegError as error:
+        print(f"export_slices: {error}", file=sys.stderr)
+        return error.exit_code
+    slices, scans = sum(len(c.numbers) for c in cases), sum(c.depth for c in cases)
+    size = sum(path.stat().st_size for path in arguments.out.glob("*/*.npy"))
+    print(f"{slices} of {scans} slices of {len(cases)} scans, {size / 2**20:.0f} MiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
