@@ -33,7 +33,8 @@ def save_scene(scene: Scene, path: Path) -> None:
     """
     # MRML packs beside the bundle and leaves what it packed behind when it fails.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".scene-") as folder:
-        bundle = Path(folder) / "LiverSeg.mrb"
+        # MRML refuses a relative path.
+        bundle = Path(folder).resolve() / "LiverSeg.mrb"
         messages = slicer.vtkMRMLMessageCollection()
         if not scene.WriteToMRB(str(bundle), None, messages) or not bundle.exists():
             raise UsageError(f"the scene could not be written to {path}: {_first_error(messages)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,36 @@ def test_measure_keeps_the_segments_that_were_drawn_and_splits_the_rest_anew(pat
     assert np.array_equal(found[drawn > 0], drawn[drawn > 0])
     report = json.loads((out / "report.json").read_text())
     assert report["provenance"]["weights_sha256"].keys() == {"couinaud"}, "the network was called in"
+
+
+def measured(patient: Path, out: Path, change: Callable[[np.ndarray], None], *flags: str) -> dict:
+    """The report of the patient's masks with changed segments."""
+    masks = out.parent / f"{out.name}_masks"
+    masks.mkdir()
+    for name in ("liver", "lesions"):
+        (masks / f"{name}.nii.gz").write_bytes((patient / f"{name}.nii.gz").read_bytes())
+    image = sitk.ReadImage(str(patient / "couinaud.nii.gz"))
+    drawn = sitk.GetArrayFromImage(image)
+    change(drawn)
+    changed = sitk.GetImageFromArray(drawn)
+    changed.CopyInformation(image)
+    sitk.WriteImage(changed, str(masks / "couinaud.nii.gz"))
+    words = ["measure", str(patient / "ct.nii.gz"), "--masks", str(masks), "-o", str(out), *flags]
+    assert main(words) == 0
+    return json.loads((out / "report.json").read_text())
+
+
+def test_measure_tells_that_drawn_segments_are_kept_whatever_method_is_asked_for(patient, tmp_path):
+    report = measured(patient, tmp_path / "out", lambda drawn: None, "--couinaud-method", "landmarks")
+    assert any("are kept" in warning for warning in report["warnings"])
+    plain = measured(patient, tmp_path / "plain", lambda drawn: None)
+    assert not any("are kept" in warning for warning in plain["warnings"])
+
+
+def test_drawn_segments_are_checked_as_a_new_split_is(patient, tmp_path):
+    def without_the_caudate(drawn: np.ndarray) -> None:
+        drawn[drawn == 1] = 8
+
+    report = measured(patient, tmp_path / "out", without_the_caudate)
+    assert report["method"]["approximate"]
+    assert any("segment I" in warning and "approximate" in warning for warning in report["warnings"])

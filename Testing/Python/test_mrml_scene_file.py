@@ -215,6 +215,14 @@ def test_what_is_no_scene_is_refused(tmp_path):
         read_scene(tmp_path / "missing.mrb")
 
 
+def test_a_scene_is_written_to_a_relative_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    write_scene(make_case((14, 18, 22), (5.0, 4.0, 3.0)), Path("out/scene.mrb"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["scene.mrb"]
+    assert len(find_case_nodes(read_scene_kept(tmp_path / "out" / "scene.mrb").scene)) == 1
+
+
 def test_a_scene_that_cannot_be_packed_leaves_nothing_behind(tmp_path):
     class FullDisk:
         """Stands for a scene whose bundle MRML cannot write."""

@@ -21,6 +21,7 @@ from liverseg.cli.devices import run_devices
 from liverseg.cli.evaluate import run_compare_scores, run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
 from liverseg.cli.validate import run_validate
+from liverseg.couinaud import doubts_of_given
 from liverseg.errors import InputRefused, LiverSegError
 from liverseg.masks_reading import read_masks
 from liverseg.measure import measure
@@ -38,6 +39,10 @@ from liverseg.writers import (
 from liverseg.writers.remnant_files import with_earlier_remnant
 
 DONE, NO_LIVER = 0, 4
+KEPT_SEGMENTS = (
+    "the Couinaud segments in the masks are kept: a method, or IVa and IVb, are for liver without one; "
+    "leave the segments out of the masks for a new split"
+)
 
 
 def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
@@ -71,6 +76,8 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
     read = read_masks(arguments.masks, ct)
     masks, method, warnings = read.masks, read.method or CouinaudMethod("given"), read.warnings
     splitter = Splitter(arguments, ct, masks.vessels)
+    if read.couinaud_given and (arguments.couinaud_method or arguments.split_segment_4):
+        warnings = (*warnings, KEPT_SEGMENTS)
     if not read.couinaud_given:
         listener(0.3, "Couinaud segments")
         split = splitter.split(masks.liver)
@@ -89,6 +96,10 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
         warnings=(*ct.warnings, *checked.warnings, *warnings),
         fresh_split=lambda liver: splitter.split(liver).labels,
     )
+    if read.couinaud_given:
+        doubtful = doubts_of_given(case.masks.couinaud, ct.geometry)
+        method = replace(method, approximate=method.approximate or bool(doubtful))
+        case = replace(case, method=method, warnings=tuple(dict.fromkeys((*case.warnings, *doubtful))))
     if splitter.last is not None and read.couinaud_given:
         # Liver that the given segments do not cover was split while measuring.
         case = replace(

@@ -7,7 +7,7 @@
 :func:`split_liver` and :func:`split_mask` choose among them, and :func:`resplit` keeps what a person drew.
 """
 
-from liverseg.couinaud.checks import doubts
+from liverseg.couinaud.checks import doubts, doubts_of_given
 from liverseg.couinaud.method import Drawn, Guides, MethodUnavailable, SplitMethod
 from liverseg.couinaud.resplit import resplit
 from liverseg.couinaud.segment_iv import split_segment_iv
@@ -22,6 +22,7 @@ __all__ = [
     "Split",
     "SplitMethod",
     "doubts",
+    "doubts_of_given",
     "resplit",
     "split_liver",
     "split_mask",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cc3d
 import numpy as np
 
-from liverseg.geometry import bounding_box
+from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB, SEGMENTS, numeral
 
 # Share of the liver of one segment, and of V to VIII together (seen: 0.003 to 0.33, 0.48 to 0.81).
@@ -75,6 +75,22 @@ def doubts_of_iv(segments: np.ndarray) -> tuple[str, ...]:
         f"segment {numeral(small)} has only {part:.1%} of segment IV, as where the scan cuts the liver; "
         "the split is approximate",
     )
+
+
+def doubts_of_given(segments: np.ndarray, geometry: Geometry) -> tuple[str, ...]:
+    """What a normal liver's split would not show, in segments that a person drew or edited.
+
+    Args:
+        segments: integers (k, j, i): 1..8, or 4 for IVa and 9 for IVb.
+        geometry: their grid.
+    """
+    canonical = CanonicalOrder.of(geometry).apply(segments)
+    box = bounding_box(canonical > 0)
+    if box is None:
+        return ()
+    crop = np.ascontiguousarray(canonical[box]).astype(np.uint8)
+    whole = np.where(crop == SEGMENT_IVB.label, np.uint8(4), crop)
+    return (*doubts(whole), *(doubts_of_iv(crop) if (crop == SEGMENT_IVB.label).any() else ()))
 
 
 def _name(label: int) -> str:
