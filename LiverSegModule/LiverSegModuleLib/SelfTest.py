@@ -292,6 +292,9 @@ def scenario_painting_stays_where_it_belongs(test: Any) -> None:
     widget.ui.editLesionButton.click()
     parameters = editor.parameters
     test.assertEqual(parameters.GetSelectedSegmentID(), "lesion_1")
+    # A value for Paint alone would hide the one that the check box "Sphere brush" changes.
+    test.assertEqual(parameters.GetAttribute("BrushSphere"), "1")
+    test.assertIsNone(parameters.GetAttribute("Paint.BrushSphere"))
     test.assertEqual(parameters.GetMaskSegmentID(), "liver")
     test.assertEqual(parameters.GetMaskMode(), slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
     test.assertEqual(parameters.GetOverwriteMode(), slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
