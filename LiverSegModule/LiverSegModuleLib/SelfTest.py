@@ -75,6 +75,29 @@ def showPatient(widget: Any) -> tuple[Any, Any]:
     return nodes, case
 
 
+def showSequence(widget: Any) -> None:
+    """A made-up patient in two phases, one volume that shows either, as the input."""
+    from liverseg.phantom import make_phantom
+    from liverseg_mrml.volume_node import add_volume
+
+    scene, ct = slicer.mrmlScene, make_phantom(**SMALL).ct
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "phases")
+    for n in range(2):
+        frame = add_volume(scene, ct, f"phase {n}")
+        sequence.SetDataNodeAtValue(frame, str(n))
+        scene.RemoveNode(frame)
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "phases")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    slicer.util.getModuleLogic("Sequences").UpdateProxyNodesFromSequences(browser)
+    widget._parameterNode.inputVolume = browser.GetProxyNode(sequence)
+
+
+def nodeIDs() -> list[str]:
+    """All nodes of the scene by id."""
+    scene = slicer.mrmlScene
+    return sorted(scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes()))
+
+
 def column(widget: Any, number: int) -> list[str]:
     """The texts of a column of the lesion table, in the order on screen."""
     table = widget.ui.lesionTable
@@ -158,25 +181,35 @@ def scenario_the_frame_of_a_sequence_becomes_a_volume_of_its_own(test: Any) -> N
     widget = openPanel()
     if widget is None or packagesAreMissing():
         return
-    from liverseg.phantom import make_phantom
-    from liverseg_mrml.volume_node import add_volume
-
-    scene, ct = slicer.mrmlScene, make_phantom(**SMALL).ct
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "phases")
-    for n in range(2):
-        frame = add_volume(scene, ct, f"phase {n}")
-        sequence.SetDataNodeAtValue(frame, str(n))
-        scene.RemoveNode(frame)
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "phases")
-    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    slicer.util.getModuleLogic("Sequences").UpdateProxyNodesFromSequences(browser)
-    widget._parameterNode.inputVolume = browser.GetProxyNode(sequence)
+    showSequence(widget)
+    browser = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSequenceBrowserNode")
+    proxy = browser.GetProxyNode(browser.GetMasterSequenceNode())
     test.assertIn("Frame 1 of 2", widget.ui.preflightLabel.text)
     test.assertTrue(widget.ui.applyButton.enabled)
     widget.ui.copyFrameButton.click()
     copy = widget._parameterNode.inputVolume
-    test.assertIsNot(copy, browser.GetProxyNode(sequence))
+    test.assertIsNot(copy, proxy)
     test.assertNotIn("Frame", widget.ui.preflightLabel.text)
+
+
+def scenario_a_frame_without_a_result_goes_away_again(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    showSequence(widget)
+    logic, volume = widget.panel.session.logic, widget._parameterNode.inputVolume
+    before = nodeIDs()
+    widget.ui.applyButton.click()
+    test.assertTrue(logic.isRunning)
+    test.assertGreater(len(nodeIDs()), len(before))
+    widget.ui.applyButton.click()
+    test.assertFalse(logic.isRunning)
+    test.assertEqual(nodeIDs(), before)
+    # No such option: the engine is not started at all.
+    with test.assertRaises(ValueError):
+        logic.start(volume, EngineOptions(quality="best"))
+    test.assertEqual(nodeIDs(), before)
+    test.assertIs(widget._parameterNode.inputVolume, volume)
 
 
 def scenario_two_volumes_of_one_study_keep_their_own_results(test: Any) -> None:
