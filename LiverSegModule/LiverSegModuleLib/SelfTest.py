@@ -503,6 +503,28 @@ def scenario_surfaces_and_volumes_are_shown_as_chosen(test: Any) -> None:
             test.assertEqual(maximum, projected)
 
 
+def scenario_another_result_hides_the_renderings_of_the_one_before(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    from liverseg_mrml.renderings import shown_rendering
+    from liverseg_mrml.to_scene import add_case_to_scene
+
+    box, session = widget.ui.renderingComboBox, widget.panel.session
+    first, case = showPatient(widget)
+    before = nodeIDs()
+    second = add_case_to_scene(slicer.mrmlScene, case, first.volume, "LiverSeg (2)")
+    session.show(second)
+    box.currentIndex = box.findData("liver")
+    test.assertEqual(shown_rendering(second), "liver")
+    session.show(first)
+    test.assertIsNone(shown_rendering(second))
+    test.assertEqual(box.currentData, "none")
+    session.show(second)
+    session.removeShown()
+    test.assertEqual(nodeIDs(), before)
+
+
 def scenario_the_childs_lines_become_messages(test: Any) -> None:
     said, ended = [], []
     process = EngineProcess(said.append, ended.append)

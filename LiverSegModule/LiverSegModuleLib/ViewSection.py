@@ -71,8 +71,19 @@ class ViewSection:
         session.caseChanged.connect(self.refresh)
 
     def refresh(self) -> None:
-        """Nothing can be shown without a result."""
-        self.ui.viewsFrame.enabled = self.session.nodes is not None
+        """Nothing can be shown without a result; of another result its own rendering is chosen, or none."""
+        from liverseg_mrml.renderings import shown_rendering
+
+        nodes = self.session.nodes
+        self.ui.viewsFrame.enabled = nodes is not None
+        kind = (shown_rendering(nodes) if nodes is not None else None) or NO_RENDERING
+        box = self.ui.renderingComboBox
+        before = box.currentData
+        self._filling = True
+        box.currentIndex = box.findData(kind)
+        self._filling = False
+        if before != kind and CONTRAST in (before, kind):
+            self._setProjection(kind == CONTRAST)
         self.ui.thresholdSlider.enabled = self.ui.renderingComboBox.currentData == SURFACE
 
     def onLayout(self, *_args: object) -> None:
@@ -126,21 +137,24 @@ class ViewSection:
                 self._render(SURFACE)
 
     def _render(self, kind: str) -> None:
+        from liverseg_mrml.renderings import rendering_display
         from liverseg_mrml.views3d import rendering_volume, style_rendering
 
         nodes = self.session.nodes
         volume = nodes.volume if kind == SURFACE else rendering_volume(self.session.scene, nodes, kind)
         logic = slicer.util.getModuleLogic("VolumeRendering")
-        display = logic.CreateDefaultVolumeRenderingNodes(volume)
+        display = rendering_display(logic, volume)
         # Otherwise window and level of the slices would change the colors.
         display.SetFollowVolumeDisplayNode(False)
         style_rendering(display, kind, self.ui.thresholdSlider.value if kind == SURFACE else None)
         display.SetVisibility(True)
 
     def _hideRenderings(self) -> None:
-        scene = self.session.scene
-        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode")):
-            scene.GetNthNodeByClass(n, "vtkMRMLVolumeRenderingDisplayNode").SetVisibility(False)
+        from liverseg_mrml.case_nodes import find_case_nodes
+        from liverseg_mrml.renderings import hide_renderings
+
+        for nodes in find_case_nodes(self.session.scene):
+            hide_renderings(nodes)
 
     def _setProjection(self, maximum: bool) -> None:
         technique = (
