@@ -197,6 +197,34 @@ def test_a_crash_shows_the_reason_and_keeps_the_log(host, patient):
     assert host.widget.panel.session.nodes is not None
 
 
+def test_a_child_that_is_killed_leaves_its_last_words_and_no_frame(host, tmp_path, monkeypatch):
+    from LiverSegModuleLib.EngineLog import NAME  # noqa: PLC0415
+    from LiverSegModuleLib.SelfTest import nodeIDs, showSequence  # noqa: PLC0415
+
+    program = tmp_path / "PythonSlicer"
+    program.write_text('#!/bin/sh\necho "stage 2 of 2" >&2\nkill -9 $$\n')
+    program.chmod(0o755)
+    showSequence(host.widget)
+    before = nodeIDs()
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    ui, panel = host.widget.ui, host.widget.panel
+    host.settle()
+    click(ui.applyButton)
+    for _ in range(200):
+        host.settle(20)
+        if not panel.session.logic.isRunning:
+            break
+    reason = "\n".join(host.dialogs)
+    assert "SIGKILL" in reason and "runs out of memory" in reason and "stage 2 of 2" in reason
+    assert nodeIDs() == before
+    # A reload of the module begins with an empty panel.
+    assert "stage 2 of 2" in (Path(sys.modules["slicer"].app.temporaryPath) / NAME).read_text()
+    log = bare(ui.logTextEdit)
+    log.clear()
+    panel.advanced.showKept()
+    assert "stage 2 of 2" in log.toPlainText() and "SIGKILL" in log.toPlainText()
+
+
 def test_a_saved_scene_is_taken_up_where_it_was_left(host, patient, tmp_path):
     from liverseg_mrml.scene_writer import save_scene  # noqa: PLC0415
 
@@ -324,17 +352,20 @@ def test_files_are_removed_after_they_were_shown_with_their_size(host):
     broken_off.mkdir()
     (broken_off / "ct.nrrd").write_bytes(bytes(2_500_000))
     download.write_bytes(bytes(1_500_000))
+    host.widget.panel.advanced.log("what the engine said")
+    log = temporary / "LiverSeg-log.txt"
     ui = host.widget.ui
     ui.advancedCollapsibleButton.collapsed = False
     host.settle()
     host.answer = False
     click(ui.removeFilesButton)
-    assert "2 files or folders, 4.0 MB" in host.dialogs[0] and "LiverSeg-gone (2.5 MB)" in host.details[0]
+    assert "3 files or folders, 4.0 MB" in host.dialogs[0] and "LiverSeg-gone (2.5 MB)" in host.details[0]
+    assert "LiverSeg-log.txt (" in host.details[0]
     assert broken_off.exists() and download.exists()
     host.answer = True
     click(ui.removeFilesButton)
-    assert not broken_off.exists() and not download.exists()
-    assert "2 removed" in ui.removeFilesLabel.text
+    assert not broken_off.exists() and not download.exists() and not log.exists()
+    assert "3 removed" in ui.removeFilesLabel.text
     click(ui.removeFilesButton)
     assert "nothing to remove" in ui.removeFilesLabel.text
 
