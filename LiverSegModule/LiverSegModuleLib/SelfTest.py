@@ -288,6 +288,32 @@ def scenario_an_edit_marks_the_numbers_stale_and_update_brings_them_back(test: A
     test.assertNotIn("2", column(widget, 0))
 
 
+def scenario_edits_that_nobody_watched_are_found(test: Any) -> None:
+    widget = openPanel()
+    if widget is None or packagesAreMissing():
+        return
+    from liverseg_mrml.to_scene import add_case_to_scene
+
+    session = widget.panel.session
+    first, case = showPatient(widget)
+    test.assertFalse(session.isStale)
+    second = add_case_to_scene(slicer.mrmlScene, case, first.volume, "LiverSeg (2)")
+    second.segmentation.GetSegmentation().RemoveSegment("lesion_2")
+    session.show(second)
+    test.assertTrue(session.isStale)
+    test.assertTrue(widget.ui.updateButton.enabled)
+    session.show(first)
+    test.assertFalse(session.isStale)
+    # As if a scene were opened and edited before the module is: the watch was not there yet.
+    session.forget()
+    first.segmentation.GetSegmentation().RemoveSegment("lesion_1")
+    session.show(first)
+    test.assertTrue(session.isStale)
+    widget.ui.updateButton.click()
+    test.assertFalse(session.isStale)
+    test.assertEqual(len(session.lesions), len(case.lesions) - 1)
+
+
 def scenario_lesions_are_merged_and_split_from_the_panel(test: Any) -> None:
     widget = openPanel()
     if widget is None or packagesAreMissing():
