@@ -81,6 +81,26 @@ def test_the_modules_self_test_passes(host, name):
     assert not host.dialogs, "no error was shown"
 
 
+def test_a_scenario_that_cannot_be_played_is_skipped_and_fails_on_a_ci_machine(host, monkeypatch):
+    import LiverSegModule  # noqa: PLC0415
+    from LiverSegModuleLib import SelfTest  # noqa: PLC0415
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(SelfTest, "missingPackages", lambda path: ["torch>=2.8"])
+    names = ("scenario_painting_stays_where_it_belongs", "scenario_parameters_reach_the_engine")
+    played = {name: SelfTest.scenarios()[name] for name in names}
+    monkeypatch.setattr(SelfTest, "scenarios", lambda: played)
+
+    class Test(LiverSegModule.LiverSegModuleTest, unittest.TestCase):
+        pass
+
+    with pytest.raises(unittest.SkipTest, match=r"1 of 2 scenarios were not played: .*torch>=2\.8"):
+        Test("runTest").runTest()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(AssertionError, match="nothing may be left out"):
+        Test("runTest").runTest()
+
+
 def click(widget, **where) -> None:
     QTest.mouseClick(bare(widget), Qt.LeftButton, Qt.NoModifier, **where)
 
