@@ -53,6 +53,12 @@ def apply_opacity_preset(nodes: CaseNodes, preset: str) -> None:
     display.EndModify(modified)
 
 
+def offered_presets(nodes: CaseNodes) -> list[str]:
+    """The presets of opacity that show something of a case: "vessels" only where it has vessels."""
+    layers = {_layer_of(key) for key in segment_ids(nodes.segmentation)}
+    return [name for name in OPACITY_PRESETS if name != "vessels" or VESSEL_LAYER in layers]
+
+
 def set_surface_smoothing(nodes: CaseNodes, factor: float) -> None:
     """Make the closed surfaces anew with a smoothing factor 0 (voxel steps) .. 1 (small lesions shrink).
 

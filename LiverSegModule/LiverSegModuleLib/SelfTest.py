@@ -501,6 +501,26 @@ def scenario_surfaces_and_volumes_are_shown_as_chosen(test: Any) -> None:
             test.assertEqual(maximum, projected)
 
 
+def scenario_vessels_can_be_chosen_where_there_are_some(test: Any) -> None:
+    widget = openPanel(test)
+    from dataclasses import replace
+
+    from liverseg.measure import measure
+    from liverseg_mrml.to_scene import add_case_to_scene
+
+    session, presets = widget.panel.session, widget.ui.opacityComboBox
+    nodes, case = showPatient(widget)
+    presets.currentIndex = presets.findData("vessels")
+    test.assertEqual(presets.count, 4)
+    masks = replace(case.masks, vessels=None)
+    fewer = measure(case.ct, masks, method=case.method, provenance=case.provenance)
+    session.show(add_case_to_scene(slicer.mrmlScene, fewer, nodes.volume, "LiverSeg (2)"))
+    test.assertEqual(presets.findData("vessels"), -1)
+    test.assertEqual(presets.currentData, "overview")
+    session.show(nodes)
+    test.assertEqual(presets.count, 4)
+
+
 def scenario_another_result_hides_the_renderings_of_the_one_before(test: Any) -> None:
     widget = openPanel(test)
     from liverseg_mrml.renderings import shown_rendering

@@ -41,13 +41,6 @@ class ViewSection:
     def __init__(self, ui: Any, session: Session) -> None:
         self.ui, self.session = ui, session
         self._filling = True
-        for text, preset in (
-            (_("Overview"), "overview"),
-            (_("Segments"), "segments"),
-            (_("Lesions in glass liver"), "glass liver"),
-            (_("Vessels"), "vessels"),
-        ):
-            ui.opacityComboBox.addItem(text, preset)
         for text, kind in (
             (_("None"), NO_RENDERING),
             (_("CT inside the liver"), LIVER),
@@ -77,6 +70,7 @@ class ViewSection:
         nodes = self.session.nodes
         self.ui.viewsFrame.enabled = nodes is not None
         kind = (shown_rendering(nodes) if nodes is not None else None) or NO_RENDERING
+        self._listPresets()
         box = self.ui.renderingComboBox
         before = box.currentData
         self._filling = True
@@ -85,6 +79,25 @@ class ViewSection:
         if before != kind and CONTRAST in (before, kind):
             self._setProjection(kind == CONTRAST)
         self.ui.thresholdSlider.enabled = self.ui.renderingComboBox.currentData == SURFACE
+
+    def _listPresets(self) -> None:
+        """List the presets of opacity that fit the result; the chosen one stays if it is among them."""
+        from liverseg_mrml.views3d import offered_presets
+
+        titles = {
+            "overview": _("Overview"),
+            "segments": _("Segments"),
+            "glass liver": _("Lesions in glass liver"),
+            "vessels": _("Vessels"),
+        }
+        box, nodes = self.ui.opacityComboBox, self.session.nodes
+        chosen = box.currentData
+        self._filling = True
+        box.clear()
+        for name in offered_presets(nodes) if nodes is not None else titles:
+            box.addItem(titles[name], name)
+        box.currentIndex = max(0, box.findData(chosen))
+        self._filling = False
 
     def onLayout(self, *_args: object) -> None:
         """Lay the views out."""

@@ -198,6 +198,38 @@ def test_a_mistake_is_one_sentence_in_a_dialog_and_changes_nothing(host, patient
     assert len(host.widget.panel.session.lesions) == len(case.lesions)
 
 
+def test_the_piece_under_the_crosshair_becomes_a_lesion_by_a_click(host, patient):
+    import numpy as np  # noqa: PLC0415
+
+    from liverseg_mrml.segment_voxels import SegmentVoxels  # noqa: PLC0415
+
+    nodes, case = patient
+    session, ui = host.widget.panel.session, host.widget.ui
+    ui.correctCollapsibleButton.collapsed = False
+    host.settle()
+    voxels = SegmentVoxels(nodes)
+    mask = voxels.mask("lesion_1")
+    free = case.masks.liver & (case.masks.lesions == 0)
+    places = np.argwhere(free)
+    place = places[np.abs(places - np.argwhere(mask).mean(0)).sum(1).argmax()]
+    mask[tuple(place)] = True
+    voxels.set_mask("lesion_1", mask)
+    session.update()
+    before = {lesion.id for lesion in session.lesions}
+    crosshair = host.scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    crosshair.SetCrosshairRAS([0.0, 0.0, 9999.0])
+    click(ui.islandButton)
+    assert "outside of the CT" in host.dialogs.pop()
+    crosshair.SetCrosshairRAS(voxels.grid.to_ras(place))
+    click(ui.islandButton)
+    assert not host.dialogs
+    assert session.isStale and "became lesion" in ui.correctLabel.text
+    after = session.update()
+    new = {lesion.id for lesion in session.lesions} - before
+    assert len(new) == 1
+    assert np.argwhere(after.masks.lesions == new.pop()).tolist() == [place.tolist()]
+
+
 def test_the_time_of_a_review_comes_into_the_provenance(host, patient):
     session = host.widget.panel.session
     session.clock._last -= 30
@@ -475,3 +507,44 @@ def test_the_panel_opens_and_checks_a_ct_before_any_package_is_installed(tmp_pat
     assert "APPLY True" in answer.stdout
     assert "DEVICES Known once" in answer.stdout
     assert "HU" in answer.stdout
+
+
+def test_the_example_for_slicers_console_in_the_readme_runs(host, tmp_path, monkeypatch, capsys):
+    import re  # noqa: PLC0415
+
+    import slicer  # noqa: PLC0415
+
+    from liverseg.case import CouinaudMethod, Provenance  # noqa: PLC0415
+    from liverseg.measure import measure  # noqa: PLC0415
+    from liverseg.phantom import make_phantom, write_nifti  # noqa: PLC0415
+    from liverseg.reading import read_volume  # noqa: PLC0415
+    from liverseg.writers import write_case  # noqa: PLC0415
+    from liverseg_mrml.volume_node import add_volume  # noqa: PLC0415
+    from LiverSegModuleLib.SelfTest import SMALL  # noqa: PLC0415
+
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    example = next(block for block in blocks if "LiverSegModuleLogic" in block)
+    phantom = make_phantom(**SMALL)
+    write_nifti(phantom, tmp_path)
+    method, provenance = CouinaudMethod("made up"), Provenance("made up")
+    case = measure(phantom.ct, phantom.masks, method=method, provenance=provenance)
+    write_case(case, tmp_path / "true", names=("liver", "couinaud", "lesions", "report"))
+    # In place of the engine, whose whole road another test takes: hands out the true masks.
+    program = tmp_path / "bin" / "PythonSlicer"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" > "{tmp_path}/arguments"\ncp -r "{tmp_path}/true" "$6"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    saved = []
+    # Reading and writing files is the application's.
+    monkeypatch.setattr(
+        slicer.util, "loadVolume", lambda name: add_volume(host.scene, read_volume(Path(name)), name)
+    )
+    monkeypatch.setattr(slicer.util, "saveNode", lambda node, name: saved.append((node.GetClassName(), name)))
+    exec(compile(example, "README.md", "exec"), {"slicer": slicer})  # noqa: S102
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"liver {case.liver.volume_ml:.0f} ml"
+    assert [line.split()[0] for line in told[1:]] == [str(lesion.id) for lesion in case.lesions]
+    assert "--quality fast" in (tmp_path / "arguments").read_text()
+    assert saved == [("vtkMRMLSegmentationNode", "liver.seg.nrrd")]
