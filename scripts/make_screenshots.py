@@ -149,11 +149,11 @@ def views(out: Path) -> None:
     """The presets of surfaces and volume renderings, from the front."""
     import slicer
 
+    from liverseg_mrml.renderings import CONTRAST
     from liverseg_mrml.scene import make_scene
     from liverseg_mrml.to_scene import add_case_to_scene
     from liverseg_mrml.versions import show_case
     from liverseg_mrml.views3d import (
-        CONTRAST,
         OPACITY_PRESETS,
         apply_opacity_preset,
         rendering_volume,

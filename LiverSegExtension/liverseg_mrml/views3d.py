@@ -12,6 +12,7 @@ from liverseg.segment_tags import COUINAUD_LAYER, LESION_LAYER, LIVER_LAYER, VES
 from liverseg_mrml.case_nodes import CaseNodes
 from liverseg_mrml.closed_surfaces import make_surfaces, set_smoothing
 from liverseg_mrml.grids import copy_into_image
+from liverseg_mrml.renderings import CONTRAST, MASKED, SURFACE, VOLUME_ROLES
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segment_voxels import SegmentVoxels
 from liverseg_mrml.segmentation_node import segment_ids
@@ -25,8 +26,6 @@ OPACITY_PRESETS: dict[str, dict[str, float]] = {
     "glass liver": {LIVER_LAYER: 0.2, LESION_LAYER: 1.0},
     "vessels": {LIVER_LAYER: 0.1, VESSEL_LAYER: 1.0, LESION_LAYER: 1.0},
 }
-MASKED, CONTRAST, SURFACE = "liver", "contrast", "surface"
-VOLUME_ROLES = {MASKED: "LiverSeg.MaskedVolume", CONTRAST: "LiverSeg.ContrastVolume"}
 # Voxels so near to the liver's border hold a part of fat, lung or bowel.
 RIM_MM = 4.0
 # Vessels with contrast lie below, bone above.
@@ -52,6 +51,12 @@ def apply_opacity_preset(nodes: CaseNodes, preset: str) -> None:
         if shown is not None:
             display.SetSegmentOpacity3D(segment_id, shown)
     display.EndModify(modified)
+
+
+def offered_presets(nodes: CaseNodes) -> list[str]:
+    """The presets of opacity that show something of a case: "vessels" only where it has vessels."""
+    layers = {_layer_of(key) for key in segment_ids(nodes.segmentation)}
+    return [name for name in OPACITY_PRESETS if name != "vessels" or VESSEL_LAYER in layers]
 
 
 def set_surface_smoothing(nodes: CaseNodes, factor: float) -> None:

@@ -148,5 +148,6 @@ class EditorPanel:
         self.widget.setActiveEffectByName("Paint")
         effect = self.widget.activeEffect()
         if effect is not None:
-            # A ball, not a disk: borders and lesions go through the slices.
-            effect.setParameter("BrushSphere", "1")
+            # A ball, not a disk: borders and lesions go through the slices. Paint and Erase share the brush;
+            # setParameter would keep a value for Paint alone, which the check box could not change any more.
+            effect.setCommonParameter("BrushSphere", "1")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -138,11 +139,20 @@ _PARTLY = {
 }
 
 
+# What Slicer's launcher writes when a signal ended the process that it started; it exits with 1 itself.
+_LAUNCHER_TOLD = "exit abnormally"
+# So many of the last lines of standard error are shown.
+_LAST_LINES = 3
+_SIGKILL = 9
+# A shell tells of a signal by 128 + its number.
+_SHELL_SIGNAL = 128
+
+
 def outcome_of(exit_code: int, crashed: bool, cancelled: bool, messages: Sequence[Message]) -> RunOutcome:
     """Judge a finished run.
 
     Args:
-        exit_code: of the process; means nothing when it crashed.
+        exit_code: of the process; when it crashed, the signal (Windows: the exception code), 0 if unknown.
         crashed: the process ended by a signal or did not start.
         cancelled: the user pressed Cancel.
         messages: all that the engine said.
@@ -150,16 +160,42 @@ def outcome_of(exit_code: int, crashed: bool, cancelled: bool, messages: Sequenc
     if cancelled or (not crashed and exit_code == EXIT_CANCELLED):
         return RunOutcome(RunState.CANCELLED)
     reasons = [message.message for message in messages if isinstance(message, Failed) and message.message]
-    if crashed:
-        return RunOutcome(RunState.FAILED, reasons[-1] if reasons else "the engine ended unexpectedly")
-    if exit_code == EXIT_DONE:
+    if not crashed and exit_code == EXIT_DONE:
         return RunOutcome(RunState.DONE)
-    if exit_code in _PARTLY:
+    if not crashed and exit_code in _PARTLY:
         state, words = _PARTLY[exit_code]
         return RunOutcome(state, reasons[-1] if reasons else words)
     if reasons:
         return RunOutcome(RunState.FAILED, reasons[-1])
     # Without a message of its own, the last words (of Python, mostly) say most.
-    words = [message.text for message in messages if isinstance(message, PlainText)]
-    last = f": {words[-1]}" if words else ""
-    return RunOutcome(RunState.FAILED, f"the engine ended with exit code {exit_code}{last}")
+    lines = [message.text for message in messages if isinstance(message, PlainText)]
+    by_launcher = not crashed and any(_LAUNCHER_TOLD in line for line in lines[-_LAST_LINES:])
+    last = "\n".join(lines[-_LAST_LINES:] if crashed or by_launcher else lines[-1:])
+    how = _way_of_ending(exit_code, crashed, by_launcher)
+    return RunOutcome(RunState.FAILED, f"{how}: {last}" if last else how)
+
+
+def _way_of_ending(exit_code: int, crashed: bool, by_launcher: bool) -> str:
+    """How a process ended that gave no reason, with a hint where it was probably short of memory."""
+    number = exit_code if crashed else exit_code - _SHELL_SIGNAL
+    killed = number == _SIGKILL
+    if crashed or killed:
+        how = "the engine ended unexpectedly"
+        if exit_code:
+            how += f" ({_signal_name(number)})"
+    else:
+        how = f"the engine ended with exit code {exit_code}"
+    if killed or by_launcher:
+        how += (
+            "; most often a computer that runs out of memory ends a program like this: close other "
+            'applications, or choose quality "fast" or a smaller tile'
+        )
+    return how
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"signal {number}, {signal.Signals(number).name}"
+    except ValueError:
+        # Windows' exception codes; Qt has them as signed numbers.
+        return f"exit code {number & 0xFFFFFFFF:#x}"

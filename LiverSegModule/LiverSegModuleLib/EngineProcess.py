@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import qt
 
 from LiverSegModuleLib.EngineMessages import (
+    Failed,
     LineBuffer,
     Message,
     PlainText,
@@ -120,6 +121,7 @@ class EngineProcess:
         # All other errors are followed by finished(); a process that never started has no end.
         if self._process.error() == qt.QProcess.FailedToStart:
             logging.error("LiverSeg: the engine's process did not start")
+            self._messages.append(Failed("the engine's program could not be started", 1))
             self._finish(exitCode=0, crashed=True)
 
     def _finish(self, exitCode: int, crashed: bool) -> None:

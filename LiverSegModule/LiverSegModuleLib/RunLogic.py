@@ -34,6 +34,8 @@ class RunLogic:
         self._process: EngineProcess | None = None
         self._run: RunFolder | None = None
         self._inputID: str | None = None
+        # The frame of a sequence, as a volume that this run put into the scene.
+        self._frameID: str | None = None
         self._terminologyLoaded = False
 
     @property
@@ -75,7 +77,8 @@ class RunLogic:
 
         Args:
             volumeNode: the CT. Linear parent transforms count: the engine gets it as it lies in the world. Of
-                a sequence the current frame is taken, as a volume of its own.
+                a sequence the current frame is taken, as a volume of its own, which goes away again
+                without a result.
             options: how it is read out.
 
         Raises:
@@ -91,11 +94,12 @@ class RunLogic:
         self.forgetRun()
         program = pythonSlicerPath()
         ct = volume_of(volumeNode)
-        if sequence_frame(slicer.mrmlScene, volumeNode) is not None:
-            # The browser will go on to other frames, and the result must stay with the one it was made of.
-            volumeNode = copy_current_frame(slicer.mrmlScene, volumeNode)
         self._run = RunFolder.create(Path(slicer.app.temporaryPath))
         try:
+            if sequence_frame(slicer.mrmlScene, volumeNode) is not None:
+                # The browser will go on to other frames; the result must stay with the one it was made of.
+                volumeNode = copy_current_frame(slicer.mrmlScene, volumeNode)
+                self._frameID = volumeNode.GetID()
             arguments = build_arguments(self._run.ct, self._run.output, options)
             write_ct(self._run, ct)
             self._inputID = volumeNode.GetID()
@@ -138,7 +142,9 @@ class RunLogic:
             raise RuntimeError(_("The volume was removed from the scene while LiverSeg was at work"))
         case = read_case(self._run)
         self.loadTerminology()
-        return case, add_case_to_scene(scene, case, volumeNode, next_version_name(scene))
+        nodes = add_case_to_scene(scene, case, volumeNode, next_version_name(scene))
+        self._frameID = None
+        return case, nodes
 
     def loadTerminology(self) -> None:
         """Give Slicer's terminology selector the entries that the segments' tags name, once."""
@@ -150,10 +156,20 @@ class RunLogic:
             self._terminologyLoaded = True
 
     def forgetRun(self) -> None:
-        """Remove the files of the last run, which hold image data."""
+        """Remove the files of the last run, which hold image data, and a frame that has no result."""
         if self._run is not None and not self.isRunning:
             self._run.remove()
             self._run = None
+            self._removeFrame()
+
+    def _removeFrame(self) -> None:
+        from liverseg_mrml.node_removal import remove_node
+
+        scene = slicer.mrmlScene
+        frame = scene.GetNodeByID(self._frameID) if self._frameID else None
+        self._frameID = None
+        if frame is not None:
+            remove_node(scene, frame)
 
     def _forwardMessage(self, message: Message) -> None:
         self.onMessage(message)

@@ -118,7 +118,7 @@ class RunSection:
 
     def _showResult(self, outcome: RunOutcome) -> None:
         case, nodes = self.session.logic.loadResults()
-        self.session.show(nodes)
+        self.session.show(nodes, fresh=True)
         self.ui.progressBar.value = 100
         if outcome.state == RunState.NO_LIVER:
             self.ui.statusLabel.text = outcome.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -38,8 +39,14 @@ class Session:
 
     # --- the result on screen
 
-    def show(self, nodes: Any) -> None:
-        """Work on another result, or on none; all other results of its CT are hidden."""
+    def show(self, nodes: Any, fresh: bool = False) -> None:
+        """Work on another result, or on none; all other results of its CT are hidden.
+
+        Args:
+            nodes: ``liverseg_mrml.case_nodes.CaseNodes``, or None.
+            fresh: it was just put into the scene; otherwise its voxels are compared with what was measured,
+                for nobody watched it until now.
+        """
         from liverseg_mrml.staleness import EditWatch
         from liverseg_mrml.versions import cases_of_volume, show_case
 
@@ -49,6 +56,8 @@ class Session:
         if nodes is not None:
             for other in cases_of_volume(self.scene, nodes.volume):
                 show_case(other, other.segmentation is nodes.segmentation)
+            if not fresh:
+                self._markUnwatchedEdits()
             self._watch = EditWatch(nodes, self._onEdit)
             self.clock.touch()
         self.caseChanged.emit()
@@ -169,6 +178,28 @@ class Session:
         return change(self.nodes, *arguments)
 
     # --- inside
+
+    def _markUnwatchedEdits(self) -> None:
+        """Mark the result as edited if it was while it was not on screen, say in the Segment Editor."""
+        from liverseg.errors import InputRefused
+        from liverseg_mrml.staleness import is_stale, set_stale
+
+        if is_stale(self.nodes):
+            return
+        try:
+            from liverseg_mrml.edited_parts import edited_parts
+
+            edited = bool(edited_parts(self.nodes))
+        except ModuleNotFoundError as error:
+            # A scene with a result is opened before the engine's packages are installed.
+            logging.info("LiverSeg: edits made elsewhere are not looked for: %s", error)
+            return
+        except InputRefused as error:
+            # Nobody can tell whether the numbers fit such masks; Update says what to do.
+            logging.warning("LiverSeg: %s", error)
+            edited = True
+        if edited:
+            set_stale(self.nodes, True)
 
     def _onEdit(self) -> None:
         self.clock.touch()

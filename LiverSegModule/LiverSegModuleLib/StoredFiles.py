@@ -1,4 +1,4 @@
-"""Files of LiverSeg on this computer that can be removed: broken-off runs, downloads. Free of Qt."""
+"""Files of LiverSeg on this computer that can be removed: broken-off runs, the log, downloads. Free of Qt."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from LiverSegModuleLib.EngineLog import NAME as LOG_NAME
 from LiverSegModuleLib.RunFolder import leftovers
 
 # What Slicer's Sample Data module puts into its cache for us.
@@ -19,12 +20,10 @@ class StoredFiles:
     Attributes:
         path: where it is.
         size_bytes: of the file, or of all files in the folder.
-        is_download: whether it can be downloaded again; otherwise it is what is left of a run.
     """
 
     path: Path
     size_bytes: int
-    is_download: bool
 
     def describe(self) -> str:
         """The path with its size."""
@@ -49,9 +48,10 @@ def stored_files(temporary: Path, cache: Path) -> list[StoredFiles]:
         temporary: the application's folder for temporary files.
         cache: the folder of downloads.
     """
-    runs = [StoredFiles(run.path, _size(run.path), False) for run in leftovers(temporary)]
-    downloads = [cache / name for name in DOWNLOADS]
-    return runs + [StoredFiles(path, _size(path), True) for path in downloads if path.is_file()]
+    runs = [run.path for run in leftovers(temporary)]
+    files = [temporary / LOG_NAME, *(cache / name for name in DOWNLOADS)]
+    found = [*runs, *(path for path in files if path.is_file())]
+    return [StoredFiles(path, _size(path)) for path in found]
 
 
 def size_text(size_bytes: int) -> str:

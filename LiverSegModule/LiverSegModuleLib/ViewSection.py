@@ -41,13 +41,6 @@ class ViewSection:
     def __init__(self, ui: Any, session: Session) -> None:
         self.ui, self.session = ui, session
         self._filling = True
-        for text, preset in (
-            (_("Overview"), "overview"),
-            (_("Segments"), "segments"),
-            (_("Lesions in glass liver"), "glass liver"),
-            (_("Vessels"), "vessels"),
-        ):
-            ui.opacityComboBox.addItem(text, preset)
         for text, kind in (
             (_("None"), NO_RENDERING),
             (_("CT inside the liver"), LIVER),
@@ -71,9 +64,40 @@ class ViewSection:
         session.caseChanged.connect(self.refresh)
 
     def refresh(self) -> None:
-        """Nothing can be shown without a result."""
-        self.ui.viewsFrame.enabled = self.session.nodes is not None
+        """Nothing can be shown without a result; of another result its own rendering is chosen, or none."""
+        from liverseg_mrml.renderings import shown_rendering
+
+        nodes = self.session.nodes
+        self.ui.viewsFrame.enabled = nodes is not None
+        kind = (shown_rendering(nodes) if nodes is not None else None) or NO_RENDERING
+        self._listPresets()
+        box = self.ui.renderingComboBox
+        before = box.currentData
+        self._filling = True
+        box.currentIndex = box.findData(kind)
+        self._filling = False
+        if before != kind and CONTRAST in (before, kind):
+            self._setProjection(kind == CONTRAST)
         self.ui.thresholdSlider.enabled = self.ui.renderingComboBox.currentData == SURFACE
+
+    def _listPresets(self) -> None:
+        """List the presets of opacity that fit the result; the chosen one stays if it is among them."""
+        from liverseg_mrml.views3d import offered_presets
+
+        titles = {
+            "overview": _("Overview"),
+            "segments": _("Segments"),
+            "glass liver": _("Lesions in glass liver"),
+            "vessels": _("Vessels"),
+        }
+        box, nodes = self.ui.opacityComboBox, self.session.nodes
+        chosen = box.currentData
+        self._filling = True
+        box.clear()
+        for name in offered_presets(nodes) if nodes is not None else titles:
+            box.addItem(titles[name], name)
+        box.currentIndex = max(0, box.findData(chosen))
+        self._filling = False
 
     def onLayout(self, *_args: object) -> None:
         """Lay the views out."""
@@ -126,21 +150,24 @@ class ViewSection:
                 self._render(SURFACE)
 
     def _render(self, kind: str) -> None:
+        from liverseg_mrml.renderings import rendering_display
         from liverseg_mrml.views3d import rendering_volume, style_rendering
 
         nodes = self.session.nodes
         volume = nodes.volume if kind == SURFACE else rendering_volume(self.session.scene, nodes, kind)
         logic = slicer.util.getModuleLogic("VolumeRendering")
-        display = logic.CreateDefaultVolumeRenderingNodes(volume)
+        display = rendering_display(logic, volume)
         # Otherwise window and level of the slices would change the colors.
         display.SetFollowVolumeDisplayNode(False)
         style_rendering(display, kind, self.ui.thresholdSlider.value if kind == SURFACE else None)
         display.SetVisibility(True)
 
     def _hideRenderings(self) -> None:
-        scene = self.session.scene
-        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode")):
-            scene.GetNthNodeByClass(n, "vtkMRMLVolumeRenderingDisplayNode").SetVisibility(False)
+        from liverseg_mrml.case_nodes import find_case_nodes
+        from liverseg_mrml.renderings import hide_renderings
+
+        for nodes in find_case_nodes(self.session.scene):
+            hide_renderings(nodes)
 
     def _setProjection(self, maximum: bool) -> None:
         technique = (

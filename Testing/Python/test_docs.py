@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import liverseg
 from liverseg.cli.parser import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,3 +29,9 @@ def test_every_command_that_a_page_names_is_one(page: Path) -> None:
     commands = set(build_parser()._subparsers._group_actions[0].choices)  # type: ignore[union-attr]
     named = set(re.findall(r"^liverseg (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE))
     assert named <= commands
+
+
+def test_the_version_to_cite_is_the_one_that_is_installed() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {liverseg.__version__}\n" in citation
+    assert f"LiverSeg {liverseg.__version__}," in (ROOT / "README.md").read_text(encoding="utf-8")

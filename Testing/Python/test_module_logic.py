@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "LiverSegModule"))
 
 from LiverSegModuleLib.EngineCommand import EngineOptions, build_arguments, child_environment  # noqa: E402
+from LiverSegModuleLib.EngineLog import EngineLog  # noqa: E402
 from LiverSegModuleLib.EngineMessages import (  # noqa: E402
     Done,
     Failed,
@@ -195,6 +196,22 @@ NO_CT = Failed("a head is no liver", 3)
         (9, True, True, [NO_CT], RunOutcome(RunState.CANCELLED)),
         (0, True, False, [], RunOutcome(RunState.FAILED, "the engine ended unexpectedly")),
         (
+            11,
+            True,
+            False,
+            [PlainText(f"line {n}") for n in range(5)],
+            RunOutcome(
+                RunState.FAILED, "the engine ended unexpectedly (signal 11, SIGSEGV): line 2\nline 3\nline 4"
+            ),
+        ),
+        (
+            0xC0000005,
+            True,
+            False,
+            [],
+            RunOutcome(RunState.FAILED, "the engine ended unexpectedly (exit code 0xc0000005)"),
+        ),
+        (
             1,
             False,
             False,
@@ -207,6 +224,42 @@ def test_a_finished_run_is_judged(
     exit_code: int, crashed: bool, cancelled: bool, messages: list, outcome: RunOutcome
 ) -> None:
     assert outcome_of(exit_code, crashed, cancelled, messages) == outcome
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "crashed", "last"),
+    [
+        (9, True, "lesions"),
+        (137, False, "Killed"),
+        (1, False, "error: [/Slicer/bin/python-real] exit abnormally - Report the problem."),
+    ],
+)
+def test_a_killed_process_hints_at_memory_and_keeps_its_last_words(
+    exit_code: int, crashed: bool, last: str
+) -> None:
+    outcome = outcome_of(exit_code, crashed, False, [Progress(0.4, "stage 2"), PlainText(last)])
+    assert outcome.state == RunState.FAILED
+    assert "runs out of memory" in outcome.reason
+    assert outcome.reason.endswith(last)
+    assert "memory" not in outcome_of(1, False, False, [PlainText("ImportError: no monai")]).reason
+
+
+def test_the_log_is_kept_in_a_file_that_does_not_grow_forever(tmp_path: Path) -> None:
+    log = EngineLog(tmp_path)
+    assert log.lines() == []
+    log.add("one: über")
+    EngineLog(tmp_path).add("two")
+    assert [line[20:] for line in log.lines()] == ["one: über", "two"]
+    log.path.write_bytes(b"x" * 99 + b"\n" + log.path.read_bytes() * 100_000)
+    kept = EngineLog(tmp_path).lines()
+    assert log.path.stat().st_size < 600_000
+    assert {line[20:] for line in kept} == {"one: über", "two"}
+
+
+def test_a_folder_that_cannot_be_written_to_disturbs_nothing(tmp_path: Path) -> None:
+    log = EngineLog(tmp_path / "gone")
+    log.add("one")
+    assert log.lines() == []
 
 
 def test_an_empty_liver_is_a_result_and_a_failure_is_none() -> None:

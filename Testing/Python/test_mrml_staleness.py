@@ -17,6 +17,7 @@ from liverseg_mrml.case_nodes import find_case_nodes  # noqa: E402
 from liverseg_mrml.edited_parts import edited_parts  # noqa: E402
 from liverseg_mrml.from_scene import case_from_nodes, stored_case  # noqa: E402
 from liverseg_mrml.lesion_edits import split_lesion_by_plane  # noqa: E402
+from liverseg_mrml.renderings import rendering_display, shown_rendering  # noqa: E402
 from liverseg_mrml.reviewing import add_review_seconds, lesion_readouts, review_lesion  # noqa: E402
 from liverseg_mrml.scene import make_scene, read_scene  # noqa: E402
 from liverseg_mrml.scene_writer import save_scene  # noqa: E402
@@ -30,6 +31,7 @@ from liverseg_mrml.versions import (  # noqa: E402
     show_case,
     version_name,
 )
+from liverseg_mrml.views3d import rendering_volume  # noqa: E402
 from liverseg_mrml.volume_node import add_volume  # noqa: E402
 
 
@@ -231,3 +233,43 @@ def test_a_second_run_is_a_version_beside_the_first_and_can_be_taken_back(case):
     assert made.scene.GetNumberOfNodesByClass("vtkMRMLMarkupsLineNode") == 2 * len(case.lesions)
     assert made.scene.GetNodeByID(ct.GetID()) is ct
     assert next_version_name(made.scene) == "LiverSeg (2)"
+
+
+def all_nodes(scene):
+    return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
+
+
+def test_a_removed_result_leaves_nothing_that_was_made_to_show_it(case):
+    made = make_scene()
+    logic = slicer.vtkSlicerVolumeRenderingLogic()
+    logic.SetMRMLScene(made.scene)
+    made.application.SetModuleLogic("VolumeRendering", logic)
+    ct = add_volume(made.scene, case.ct, "CT")
+    bare = all_nodes(made.scene)
+    first = add_case_to_scene(made.scene, case, ct, "LiverSeg")
+    rendering_display(logic, ct).SetVisibility(True)
+    before = all_nodes(made.scene)
+    second = add_case_to_scene(made.scene, case, ct, "LiverSeg (2)")
+    for kind in ("liver", "contrast"):
+        rendering_display(logic, rendering_volume(made.scene, second, kind)).SetVisibility(True)
+    assert shown_rendering(second) == "liver"
+    show_case(second, False)
+    # The surface is of the CT, not of one of its results.
+    assert shown_rendering(second) == shown_rendering(first) == "surface"
+    remove_case(made.scene, second)
+    assert all_nodes(made.scene) == before
+    remove_case(made.scene, first)
+    assert all_nodes(made.scene) == bare
+
+
+def test_a_rendering_of_the_ct_that_the_user_made_stays(case):
+    made = make_scene()
+    logic = slicer.vtkSlicerVolumeRenderingLogic()
+    logic.SetMRMLScene(made.scene)
+    ct = add_volume(made.scene, case.ct, "CT")
+    logic.CreateDefaultVolumeRenderingNodes(ct)
+    before = all_nodes(made.scene)
+    nodes = add_case_to_scene(made.scene, case, ct)
+    rendering_display(logic, ct)
+    remove_case(made.scene, nodes)
+    assert all_nodes(made.scene) == before

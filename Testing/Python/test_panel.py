@@ -81,6 +81,26 @@ def test_the_modules_self_test_passes(host, name):
     assert not host.dialogs, "no error was shown"
 
 
+def test_a_scenario_that_cannot_be_played_is_skipped_and_fails_on_a_ci_machine(host, monkeypatch):
+    import LiverSegModule  # noqa: PLC0415
+    from LiverSegModuleLib import SelfTest  # noqa: PLC0415
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(SelfTest, "missingPackages", lambda path: ["torch>=2.8"])
+    names = ("scenario_painting_stays_where_it_belongs", "scenario_parameters_reach_the_engine")
+    played = {name: SelfTest.scenarios()[name] for name in names}
+    monkeypatch.setattr(SelfTest, "scenarios", lambda: played)
+
+    class Test(LiverSegModule.LiverSegModuleTest, unittest.TestCase):
+        pass
+
+    with pytest.raises(unittest.SkipTest, match=r"1 of 2 scenarios were not played: .*torch>=2\.8"):
+        Test("runTest").runTest()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(AssertionError, match="nothing may be left out"):
+        Test("runTest").runTest()
+
+
 def click(widget, **where) -> None:
     QTest.mouseClick(bare(widget), Qt.LeftButton, Qt.NoModifier, **where)
 
@@ -178,6 +198,38 @@ def test_a_mistake_is_one_sentence_in_a_dialog_and_changes_nothing(host, patient
     assert len(host.widget.panel.session.lesions) == len(case.lesions)
 
 
+def test_the_piece_under_the_crosshair_becomes_a_lesion_by_a_click(host, patient):
+    import numpy as np  # noqa: PLC0415
+
+    from liverseg_mrml.segment_voxels import SegmentVoxels  # noqa: PLC0415
+
+    nodes, case = patient
+    session, ui = host.widget.panel.session, host.widget.ui
+    ui.correctCollapsibleButton.collapsed = False
+    host.settle()
+    voxels = SegmentVoxels(nodes)
+    mask = voxels.mask("lesion_1")
+    free = case.masks.liver & (case.masks.lesions == 0)
+    places = np.argwhere(free)
+    place = places[np.abs(places - np.argwhere(mask).mean(0)).sum(1).argmax()]
+    mask[tuple(place)] = True
+    voxels.set_mask("lesion_1", mask)
+    session.update()
+    before = {lesion.id for lesion in session.lesions}
+    crosshair = host.scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    crosshair.SetCrosshairRAS([0.0, 0.0, 9999.0])
+    click(ui.islandButton)
+    assert "outside of the CT" in host.dialogs.pop()
+    crosshair.SetCrosshairRAS(voxels.grid.to_ras(place))
+    click(ui.islandButton)
+    assert not host.dialogs
+    assert session.isStale and "became lesion" in ui.correctLabel.text
+    after = session.update()
+    new = {lesion.id for lesion in session.lesions} - before
+    assert len(new) == 1
+    assert np.argwhere(after.masks.lesions == new.pop()).tolist() == [place.tolist()]
+
+
 def test_the_time_of_a_review_comes_into_the_provenance(host, patient):
     session = host.widget.panel.session
     session.clock._last -= 30
@@ -195,6 +247,34 @@ def test_a_crash_shows_the_reason_and_keeps_the_log(host, patient):
     assert "ended unexpectedly" in host.dialogs[0]
     assert "the last words" in bare(host.widget.ui.logTextEdit).toPlainText()
     assert host.widget.panel.session.nodes is not None
+
+
+def test_a_child_that_is_killed_leaves_its_last_words_and_no_frame(host, tmp_path, monkeypatch):
+    from LiverSegModuleLib.EngineLog import NAME  # noqa: PLC0415
+    from LiverSegModuleLib.SelfTest import nodeIDs, showSequence  # noqa: PLC0415
+
+    program = tmp_path / "PythonSlicer"
+    program.write_text('#!/bin/sh\necho "stage 2 of 2" >&2\nkill -9 $$\n')
+    program.chmod(0o755)
+    showSequence(host.widget)
+    before = nodeIDs()
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    ui, panel = host.widget.ui, host.widget.panel
+    host.settle()
+    click(ui.applyButton)
+    for _ in range(200):
+        host.settle(20)
+        if not panel.session.logic.isRunning:
+            break
+    reason = "\n".join(host.dialogs)
+    assert "SIGKILL" in reason and "runs out of memory" in reason and "stage 2 of 2" in reason
+    assert nodeIDs() == before
+    # A reload of the module begins with an empty panel.
+    assert "stage 2 of 2" in (Path(sys.modules["slicer"].app.temporaryPath) / NAME).read_text()
+    log = bare(ui.logTextEdit)
+    log.clear()
+    panel.advanced.showKept()
+    assert "stage 2 of 2" in log.toPlainText() and "SIGKILL" in log.toPlainText()
 
 
 def test_a_saved_scene_is_taken_up_where_it_was_left(host, patient, tmp_path):
@@ -324,17 +404,20 @@ def test_files_are_removed_after_they_were_shown_with_their_size(host):
     broken_off.mkdir()
     (broken_off / "ct.nrrd").write_bytes(bytes(2_500_000))
     download.write_bytes(bytes(1_500_000))
+    host.widget.panel.advanced.log("what the engine said")
+    log = temporary / "LiverSeg-log.txt"
     ui = host.widget.ui
     ui.advancedCollapsibleButton.collapsed = False
     host.settle()
     host.answer = False
     click(ui.removeFilesButton)
-    assert "2 files or folders, 4.0 MB" in host.dialogs[0] and "LiverSeg-gone (2.5 MB)" in host.details[0]
+    assert "3 files or folders, 4.0 MB" in host.dialogs[0] and "LiverSeg-gone (2.5 MB)" in host.details[0]
+    assert "LiverSeg-log.txt (" in host.details[0]
     assert broken_off.exists() and download.exists()
     host.answer = True
     click(ui.removeFilesButton)
-    assert not broken_off.exists() and not download.exists()
-    assert "2 removed" in ui.removeFilesLabel.text
+    assert not broken_off.exists() and not download.exists() and not log.exists()
+    assert "3 removed" in ui.removeFilesLabel.text
     click(ui.removeFilesButton)
     assert "nothing to remove" in ui.removeFilesLabel.text
 
@@ -424,3 +507,44 @@ def test_the_panel_opens_and_checks_a_ct_before_any_package_is_installed(tmp_pat
     assert "APPLY True" in answer.stdout
     assert "DEVICES Known once" in answer.stdout
     assert "HU" in answer.stdout
+
+
+def test_the_example_for_slicers_console_in_the_readme_runs(host, tmp_path, monkeypatch, capsys):
+    import re  # noqa: PLC0415
+
+    import slicer  # noqa: PLC0415
+
+    from liverseg.case import CouinaudMethod, Provenance  # noqa: PLC0415
+    from liverseg.measure import measure  # noqa: PLC0415
+    from liverseg.phantom import make_phantom, write_nifti  # noqa: PLC0415
+    from liverseg.reading import read_volume  # noqa: PLC0415
+    from liverseg.writers import write_case  # noqa: PLC0415
+    from liverseg_mrml.volume_node import add_volume  # noqa: PLC0415
+    from LiverSegModuleLib.SelfTest import SMALL  # noqa: PLC0415
+
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    example = next(block for block in blocks if "LiverSegModuleLogic" in block)
+    phantom = make_phantom(**SMALL)
+    write_nifti(phantom, tmp_path)
+    method, provenance = CouinaudMethod("made up"), Provenance("made up")
+    case = measure(phantom.ct, phantom.masks, method=method, provenance=provenance)
+    write_case(case, tmp_path / "true", names=("liver", "couinaud", "lesions", "report"))
+    # In place of the engine, whose whole road another test takes: hands out the true masks.
+    program = tmp_path / "bin" / "PythonSlicer"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" > "{tmp_path}/arguments"\ncp -r "{tmp_path}/true" "$6"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    saved = []
+    # Reading and writing files is the application's.
+    monkeypatch.setattr(
+        slicer.util, "loadVolume", lambda name: add_volume(host.scene, read_volume(Path(name)), name)
+    )
+    monkeypatch.setattr(slicer.util, "saveNode", lambda node, name: saved.append((node.GetClassName(), name)))
+    exec(compile(example, "README.md", "exec"), {"slicer": slicer})  # noqa: S102
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"liver {case.liver.volume_ml:.0f} ml"
+    assert [line.split()[0] for line in told[1:]] == [str(lesion.id) for lesion in case.lesions]
+    assert "--quality fast" in (tmp_path / "arguments").read_text()
+    assert saved == [("vtkMRMLSegmentationNode", "liver.seg.nrrd")]

@@ -187,7 +187,6 @@ class qMRMLSegmentEditorWidget(QWidget):  # noqa: N801
         self.source: Any = None
         self.effect = ""
         self.observing = False
-        self.effectParameters: dict[str, str] = {}
 
     def setMRMLSegmentEditorNode(self, node: Any) -> None:
         self.parameters = node
@@ -222,8 +221,8 @@ class qMRMLSegmentEditorWidget(QWidget):  # noqa: N801
     def activeEffect(self) -> Any:
         return self if self.effect else None
 
-    def setParameter(self, name: str, value: str) -> None:
-        self.effectParameters[name] = value
+    def setCommonParameter(self, name: str, value: str) -> None:
+        self.parameters.SetAttribute(name, value)
 
     def saveStateForUndo(self) -> None:
         self.calls.append(("saveStateForUndo",))
