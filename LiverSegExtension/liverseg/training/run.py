@@ -18,10 +18,10 @@ from liverseg.errors import UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
 from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached
+from liverseg.training.checkpoints import BEST, LAST, WholeCheckpoints, told_plainly
 from liverseg.training.config import DataConfig, RunConfig
 from liverseg.training.config_checks import check_config
 from liverseg.training.lightning_parts import (
-    LAST,
     Average,
     EpochLog,
     TaskData,
@@ -200,7 +200,7 @@ def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callbac
     if validated:
         callbacks.append(
             ModelCheckpoint(
-                dirpath=folder / "best", filename="{step}", monitor="val_loss", save_top_k=config.trainer.keep
+                dirpath=folder / BEST, filename="{step}", monitor="val_loss", save_top_k=config.trainer.keep
             )
         )
         if config.trainer.patience:
@@ -212,10 +212,16 @@ def train(config: RunConfig) -> Path:
     """Train, or go on from the run folder's last checkpoint; returns that checkpoint.
 
     Raises:
-        UsageError: settings that cannot work, or that differ from those the run was begun with.
-        InputRefused: the cache holds no case.
+        UsageError: settings that cannot work, or that differ from those the run was begun with; a full disk.
+        InputRefused: the cache holds no case, or the checkpoint is damaged.
+        OutOfMemory: of the GPU or of the computer.
     """
     check_config(config)
+    with told_plainly(Path(config.run)):
+        return _train(config)
+
+
+def _train(config: RunConfig) -> Path:
     kept, held = split_cases(cached_names(Path(config.data.cache)), config.data)
     folder = Path(config.run)
     further = further_cases(config.data, held)
@@ -260,6 +266,7 @@ def train(config: RunConfig) -> Path:
         num_sanity_val_steps=0,
         logger=_loggers(config, folder),
         callbacks=_callbacks(config, folder, validated),
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=1,
