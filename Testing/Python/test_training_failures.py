@@ -195,3 +195,34 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(cache, tmp_path):
     last.write_bytes(best.read_bytes())
     train(replace(settings, trainer=replace(settings.trainer, steps=4)))
     assert state(run)["global_step"] == 4
+
+
+def test_what_would_bend_the_curve_is_refused_when_a_run_goes_on(cache, tmp_path, caplog):
+    run = tmp_path / "run"
+    label = np.ones((20, 24, 24), dtype=np.uint8)
+    for folder in ("pseudo", "moved"):
+        write_cached(tmp_path / folder, "crlm_1004", label, 100 * label, Known(), label > 0)
+    begun = config(cache, run, steps=1, batch=2)
+    begun.data.further = [str(tmp_path / "pseudo")]
+    train(begun)
+    data, trainer = begun.data, begun.trainer
+    changes = {
+        "data.further": replace(begun, data=replace(data, further=[])),
+        "data.further_share": replace(begun, data=replace(data, further_share=0.5)),
+        "trainer.batch": replace(begun, trainer=replace(trainer, batch=1)),
+        "trainer.accumulate": replace(begun, trainer=replace(trainer, accumulate=2)),
+        "seed": replace(begun, seed=2),
+        "optimizer": replace(begun, optimizer=replace(begun.optimizer, clip=1.0)),
+    }
+    for name, changed in changes.items():
+        with pytest.raises(UsageError, match=f"other settings .*{name}"):
+            train(changed)
+    # Smaller batches that make the same steps, moved further cases and more steps bend nothing.
+    moved = replace(data, further=[str(tmp_path / "moved")])
+    with caplog.at_level("WARNING", "liverseg"):
+        train(replace(begun, data=moved, trainer=replace(trainer, batch=1, accumulate=2, steps=2)))
+    assert state(run)["global_step"] == 2
+    assert "trainer.batch was 2 and is now 1" in caplog.text
+    (run / "settings.json").write_text('{"task": ')
+    with pytest.raises(InputRefused, match="settings.json is damaged"):
+        train(begun)

@@ -79,7 +79,7 @@ def told_plainly(folder: Path) -> Iterator[None]:
             where = "the GPU" if _on_gpu(error) else "this computer"
             raise OutOfMemory(
                 f"out of memory on {where}: take a smaller trainer.batch (and more of trainer.accumulate), "
-                f"data.on_gpu=false, or a new run with a smaller task.patch{_kept(folder)}"
+                f"data.on_gpu=false{_kept(folder)}, or a new run with a smaller task.patch"
             ) from error
         reason = _full_disk(error)
         if reason is None:
@@ -124,7 +124,7 @@ def _on_gpu(error: BaseException) -> bool:
 
 def _kept(folder: Path) -> str:
     last = folder / LAST
-    return f"; {last} is whole, and the same command goes on from it" if last.exists() else ""
+    return f" ({last} is whole: it goes on from there)" if last.exists() else ""
 
 
 def _told_full(folder: Path, reason: str) -> str:

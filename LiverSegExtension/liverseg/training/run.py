@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +20,7 @@ from liverseg.training.cache import CachedCase, cached_names, load_cached
 from liverseg.training.checkpoints import BEST, LAST, WholeCheckpoints, told_plainly
 from liverseg.training.config import DataConfig, RunConfig
 from liverseg.training.config_checks import check_config
+from liverseg.training.kept_settings import keep_settings
 from liverseg.training.lightning_parts import (
     Average,
     EpochLog,
@@ -32,7 +32,6 @@ from liverseg.training.normalizing import foreground_statistics
 from liverseg.training.persons import person_of
 from liverseg.training.pictures import Pictures
 from liverseg.training.roads import (
-    config_of_settings,
     described_network,
     make_task,
     task_facts,
@@ -42,8 +41,6 @@ from liverseg.training.splits import read_splits
 from liverseg.training.tasks import Task
 
 log = logging.getLogger(__name__)
-
-SETTINGS = "settings.json"
 
 
 def unseen_persons(data: DataConfig) -> set[str]:
@@ -227,7 +224,7 @@ def _train(config: RunConfig) -> Path:
     further = further_cases(config.data, held)
     unlabeled = _unlabeled_cases(config, held)
     normalization = _normalization(config, kept)
-    _keep_settings(config, folder, kept, held, sorted({*further, *unlabeled}), normalization)
+    keep_settings(config, folder, kept, held, sorted({*further, *unlabeled}), normalization)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     log.info("%d cases to learn from, %d held out", len(kept), len(held))
@@ -274,35 +271,3 @@ def _train(config: RunConfig) -> Path:
     last = folder / LAST
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
     return last
-
-
-_KEPT = ("task", "clinical", "network", "scan", "teacher", "optimizer", "learned_from", "held_out", "seed")
-
-
-def _keep_settings(
-    config: RunConfig,
-    folder: Path,
-    kept: list[str],
-    held: list[str],
-    further: list[str],
-    normalization: dict[str, float] | None,
-) -> None:
-    """Write what the run is made of, or hold it against what the folder says it was begun with."""
-    told = {
-        **asdict(config),
-        "learned_from": kept,
-        "held_out": held,
-        "further_cases": further,
-        "normalization": normalization,
-    }
-    path = folder / SETTINGS
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        begun = {**asdict(config_of_settings(before)), **{k: before.get(k) for k in _KEPT[-3:]}}
-        for part in _KEPT:
-            if begun[part] != told[part]:
-                raise UsageError(
-                    f"{folder} was begun with other settings ({part}); give run= a new folder or the old ones"
-                )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
