@@ -23,20 +23,36 @@ from liverseg.training.road_config import ScanConfig
 from liverseg.training.roads import described_network
 from liverseg.training.run import train
 from liverseg.training.sampling import Shares
-from liverseg.training.scan_cache import on_grid
+from liverseg.training.scan_cache import SEGMENTS_FILE, on_grid
 from liverseg.training.scan_task import ScanTask
 
 CONFIGS = Path(__file__).resolve().parents[2] / "scripts" / "configs"
 
-# What the five descriptions publish, and what the further files are for.
+# What the five descriptions publish (and the values chosen where they name a thing without its size), and
+# what the further files are for. Published splits are by shares: "val" judges while training.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "two_level_unet": {
+        "data.part": "val",
+        "optimizer.schedule": "poly",
+        "scan.spacing_mm": [1.0, 1.0, 1.0],
+        "scan.window_hu": [-150.0, 250.0],
+        "scan.rotation_deg": 15.0,
+        "scan.bend_voxels": 2.0,
+        "scan.flip": [1, 2],
+        "scan.gray_values": True,
+        "trainer.precision": "bf16-mixed",
         "network.context": 3,
         "optimizer.loss": "dice_focal",
         "optimizer.name": "adam",
         "scan.region": "liver",
     },
     "slices_resnet34": {
+        "data.part": "val",
+        "optimizer.schedule": "cosine",
+        "scan.window_hu": [-200.0, 250.0],
+        "scan.translate_voxels": 0.0,
+        "trainer.patience": 10,
+        "trainer.precision": "bf16-mixed",
         "network.options.encoder": "resnet34",
         "network.options.repeat": 3,
         "network.dimensions": 2,
@@ -46,6 +62,12 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "scan.classes": ["liver", "lesion"],
     },
     "patches_unet3d": {
+        "data.part": "val",
+        "optimizer.schedule": "constant",
+        "scan.window_hu": [-1000.0, 1000.0],
+        "scan.overlap": pytest.approx(8 / 96, abs=1e-4),
+        "scan.translate_voxels": 0.0,
+        "trainer.steps": 100 * 111 * 5 // 2,
         "task.patch": [96, 96, 96],
         "task.filters": [32, 64, 128, 256],
         "task.lesion": 0.5,
@@ -64,16 +86,35 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "trainer.keep": 10,
     },
     "classic_unet3d": {
+        "data.part": "val",
+        "optimizer.schedule": "constant",
+        "scan.voxels": [0, 256, 256],
+        "scan.window_hu": [-200.0, 250.0],
+        "scan.translate_voxels": 10.0,
+        "scan.rotation_deg": 10.0,
+        "scan.noise": 0.05,
         "task.patch": [16, 256, 256],
         "network.name": "ClassicUNet",
         "network.normalization": "unit",
         "optimizer.name": "adam",
         "scan.classes": ["liver"],
     },
-    "global_local_vae": {"network.name": "SegResNetVAE", "scan.classes": ["lesion"], "scan.region": "liver"},
+    "global_local_vae": {
+        "data.part": "val",
+        "network.name": "SegResNetVAE",
+        "optimizer.schedule": "poly",
+        "scan.classes": ["lesion"],
+        "scan.region": "liver",
+    },
     "two_heads": {"network.name": "TwoHeads", "scan.segments": True},
-    "two_level_unet_liver": {"scan.classes": ["liver"], "scan.region": "whole", "network.context": 3},
+    "two_level_unet_liver": {
+        "data.part": "val",
+        "scan.classes": ["liver"],
+        "scan.region": "whole",
+        "network.context": 3,
+    },
     "global_local_vae_liver": {
+        "data.part": "val",
         "scan.classes": ["liver"],
         "scan.region": "whole",
         "network.name": "SegResNetVAE",
@@ -86,6 +127,9 @@ TINY = {
     "patches_unet3d": ["task.patch=[16,16,16]", "task.filters=[4,8,8,8]", "data.validate=0"],
     "classic_unet3d": ["task.patch=[16,32,32]", "task.filters=[4,4,8,8]", "data.validate=0"],
     "global_local_vae": ["task.patch=[16,16,16]", "network.options.init_filters=8"],
+    "two_level_unet_liver": ["task.patch=[1,32,32]", "task.filters=[4,8,8]"],
+    "global_local_vae_liver": ["task.patch=[16,16,16]", "network.options.init_filters=8"],
+    "two_heads": ["task.patch=[16,16,16]", "network.options.trunk.filters=[4,8,8]"],
 }
 
 
@@ -132,6 +176,8 @@ def test_an_experiment_learns_a_few_steps_on_its_own_grid_and_becomes_a_bundle(n
     hu, label, spacing = scan
     image, small = on_grid(hu, label, spacing, config.scan)
     write_cached(cache, "lits_004", small, image, Known())
+    if config.scan.segments:
+        np.save(cache / "lits_004" / SEGMENTS_FILE, (5 * (small > 0)).astype(np.uint8))
     train(config)
     assert len((run / "log.csv").read_text().splitlines()) == 2
     stage = "stage2" if "lesion" in config.scan.classes else "stage1"

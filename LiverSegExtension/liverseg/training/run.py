@@ -19,7 +19,7 @@ from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached
 from liverseg.training.checkpoints import BEST, LAST, WholeCheckpoints, told_plainly
 from liverseg.training.config import DataConfig, RunConfig
-from liverseg.training.config_checks import check_config
+from liverseg.training.config_checks import check_config, check_judging
 from liverseg.training.kept_settings import keep_settings
 from liverseg.training.lightning_parts import (
     Average,
@@ -220,6 +220,8 @@ def train(config: RunConfig) -> Path:
 
 def _train(config: RunConfig) -> Path:
     kept, held = split_cases(cached_names(Path(config.data.cache)), config.data)
+    judging = judging_cases(held, config.data)
+    check_judging(config, judging)
     folder = Path(config.run)
     further = further_cases(config.data, held)
     unlabeled = _unlabeled_cases(config, held)
@@ -239,7 +241,6 @@ def _train(config: RunConfig) -> Path:
     )
     if config.network.pretrained:
         load_imagenet_weights(module.network, Path(config.network.pretrained))
-    judging = judging_cases(held, config.data)
     validated = bool(config.data.validate and judging)
     log.info("%d further cases", len(further))
     learning = with_clinical_table(
