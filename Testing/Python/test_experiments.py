@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from omegaconf import OmegaConf
 from liverseg.bundle import read_bundle
 from liverseg.errors import UsageError
 from liverseg.networks import build_network
-from liverseg.training.cache import CachedCase, Known, write_cached
+from liverseg.training.cache import CachedCase, Known, cached_names, write_cached
 from liverseg.training.config import RunConfig
 from liverseg.training.config_checks import check_config
 from liverseg.training.export import export_bundle
@@ -25,6 +27,7 @@ from liverseg.training.run import train
 from liverseg.training.sampling import Shares
 from liverseg.training.scan_cache import SEGMENTS_FILE, on_grid
 from liverseg.training.scan_task import ScanTask
+from made_data import made_scan, write_folder
 
 CONFIGS = Path(__file__).resolve().parents[2] / "scripts" / "configs"
 
@@ -259,3 +262,29 @@ def test_the_classic_network_has_the_published_number_of_parameters():
 def test_settings_that_cannot_work_are_told_with_what_they_may_be(overrides, said):
     with pytest.raises(UsageError, match=said):
         check_config(experiment("patches_unet3d", *overrides))
+
+
+def prepare_scans(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """``scripts/prepare_scans.py`` in this process; its exit code."""
+    script = runpy.run_path(str(CONFIGS.parent / "prepare_scans.py"))
+    monkeypatch.setattr(sys, "argv", ["prepare_scans.py", *map(str, arguments)])
+    return int(script["main"]())
+
+
+def test_scans_are_checked_before_any_is_written_and_cases_can_be_left_out(tmp_path, monkeypatch, capsys):
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    flat = made_scan("liver_2", 2)
+    flat.label[flat.label == 1] = 7
+    write_folder("decathlon", data, [made_scan("liver_1", 1), flat])
+    given = ["--data", data, "--adapter", "decathlon", "--cache", cache]
+    assert prepare_scans(monkeypatch, *given, "experiment=two_level_unet_liver") == 1
+    said = capsys.readouterr().err
+    assert "FATAL" in said and "liver_2" in said
+    assert not cache.exists()
+    assert prepare_scans(monkeypatch, *given, "--exclude", "liver_9", "experiment=two_level_unet_liver") == 2
+    assert "no case liver_9 to leave out" in capsys.readouterr().err
+    small = ["experiment=two_level_unet_liver", "scan.spacing_mm=[5,5,5]"]
+    assert prepare_scans(monkeypatch, *given, "--exclude", "liver_2", *small) == 0
+    assert cached_names(cache) == ["liver_1"]
+    assert prepare_scans(monkeypatch, *given, "--exclude", "liver_2") == 2
+    assert "Traceback" not in capsys.readouterr().err

@@ -226,6 +226,8 @@ def _train(config: RunConfig) -> Path:
     further = further_cases(config.data, held)
     unlabeled = _unlabeled_cases(config, held)
     normalization = _normalization(config, kept)
+    # Before anything is written: its package may be missing.
+    loggers = _loggers(config, folder)
     keep_settings(config, folder, kept, held, sorted({*further, *unlabeled}), normalization)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
@@ -262,7 +264,7 @@ def _train(config: RunConfig) -> Path:
         accumulate_grad_batches=config.trainer.accumulate,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
-        logger=_loggers(config, folder),
+        logger=loggers,
         callbacks=_callbacks(config, folder, validated),
         plugins=[WholeCheckpoints()],
         enable_progress_bar=False,
