@@ -21,8 +21,8 @@ from liverseg.errors import InputRefused
 from liverseg.evaluation.couinaud_scores import segment_dice
 from liverseg.images import geometry_of
 from liverseg.training.export import export_bundle
+from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.persons import person_of
-from liverseg.training.run import SETTINGS
 
 
 def score_map(path: Path, bundle: Bundle) -> tuple[float, ...]:

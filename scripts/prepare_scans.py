@@ -2,6 +2,7 @@
 
 scripts/prepare_scans.py --data DATA --adapter decathlon --cache CACHE/patches experiment=patches_unet3d
 Further settings as for scripts/train.py, such as scan.spacing_mm=[3,3,3].
+Every scan is checked first; nothing is written when one has a fatal fault.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from liverseg.errors import LiverSegError, UsageError
 from liverseg.training.config import RunConfig
 from liverseg.training.config_checks import checked_scan
 from liverseg.training.datasets import list_scans
+from liverseg.training.integrity import check_data
 from liverseg.training.road_config import ScanConfig
 from liverseg.training.roads import SCAN
 from liverseg.training.scan_cache import cache_on_grid
@@ -45,6 +47,21 @@ def scan_settings(overrides: list[str]) -> ScanConfig:
     return scan
 
 
+def prepare(arguments: argparse.Namespace) -> int:
+    """Check and write; the exit code."""
+    # Settings right behind --exclude are taken for its cases.
+    exclude = [word for word in arguments.exclude if "=" not in word]
+    scan = scan_settings([*arguments.settings, *(word for word in arguments.exclude if "=" in word)])
+    scans = list_scans(arguments.adapter, arguments.data, exclude)
+    report = check_data(scans, arguments.data)
+    if report.fatal:
+        print("\n".join(report.lines()), file=sys.stderr)
+        return 1
+    for labeled in scans:
+        cache_on_grid(labeled, scan, arguments.cache)
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -52,17 +69,15 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--adapter", required=True, help="layout of the data, as for scripts/check_data.py")
     parser.add_argument("--cache", type=Path, required=True, help="the folder to write")
-    parser.add_argument("settings", nargs="+", help="experiment=NAME and further settings")
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="CASE", help="cases to leave out")
+    parser.add_argument("settings", nargs="*", help="experiment=NAME and further settings")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        scan = scan_settings(arguments.settings)
-        for labeled in list_scans(arguments.adapter, arguments.data):
-            cache_on_grid(labeled, scan, arguments.cache)
+        return prepare(arguments)
     except (LiverSegError, HydraException, OmegaConfBaseException) as error:
         print(f"prepare_scans: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from omegaconf import OmegaConf
 from liverseg.bundle import read_bundle
 from liverseg.errors import UsageError
 from liverseg.networks import build_network
-from liverseg.training.cache import CachedCase, Known, write_cached
+from liverseg.training.cache import CachedCase, Known, cached_names, write_cached
 from liverseg.training.config import RunConfig
 from liverseg.training.config_checks import check_config
 from liverseg.training.export import export_bundle
@@ -23,20 +25,37 @@ from liverseg.training.road_config import ScanConfig
 from liverseg.training.roads import described_network
 from liverseg.training.run import train
 from liverseg.training.sampling import Shares
-from liverseg.training.scan_cache import on_grid
+from liverseg.training.scan_cache import SEGMENTS_FILE, on_grid
 from liverseg.training.scan_task import ScanTask
+from made_data import made_scan, write_folder
 
 CONFIGS = Path(__file__).resolve().parents[2] / "scripts" / "configs"
 
-# What the five descriptions publish, and what the further files are for.
+# What the five descriptions publish (and the values chosen where they name a thing without its size), and
+# what the further files are for. Published splits are by shares: "val" judges while training.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "two_level_unet": {
+        "data.part": "val",
+        "optimizer.schedule": "poly",
+        "scan.spacing_mm": [1.0, 1.0, 1.0],
+        "scan.window_hu": [-150.0, 250.0],
+        "scan.rotation_deg": 15.0,
+        "scan.bend_voxels": 2.0,
+        "scan.flip": [1, 2],
+        "scan.gray_values": True,
+        "trainer.precision": "bf16-mixed",
         "network.context": 3,
         "optimizer.loss": "dice_focal",
         "optimizer.name": "adam",
         "scan.region": "liver",
     },
     "slices_resnet34": {
+        "data.part": "val",
+        "optimizer.schedule": "cosine",
+        "scan.window_hu": [-200.0, 250.0],
+        "scan.translate_voxels": 0.0,
+        "trainer.patience": 10,
+        "trainer.precision": "bf16-mixed",
         "network.options.encoder": "resnet34",
         "network.options.repeat": 3,
         "network.dimensions": 2,
@@ -46,6 +65,12 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "scan.classes": ["liver", "lesion"],
     },
     "patches_unet3d": {
+        "data.part": "val",
+        "optimizer.schedule": "constant",
+        "scan.window_hu": [-1000.0, 1000.0],
+        "scan.overlap": pytest.approx(8 / 96, abs=1e-4),
+        "scan.translate_voxels": 0.0,
+        "trainer.steps": 100 * 111 * 5 // 2,
         "task.patch": [96, 96, 96],
         "task.filters": [32, 64, 128, 256],
         "task.lesion": 0.5,
@@ -64,16 +89,35 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "trainer.keep": 10,
     },
     "classic_unet3d": {
+        "data.part": "val",
+        "optimizer.schedule": "constant",
+        "scan.voxels": [0, 256, 256],
+        "scan.window_hu": [-200.0, 250.0],
+        "scan.translate_voxels": 10.0,
+        "scan.rotation_deg": 10.0,
+        "scan.noise": 0.05,
         "task.patch": [16, 256, 256],
         "network.name": "ClassicUNet",
         "network.normalization": "unit",
         "optimizer.name": "adam",
         "scan.classes": ["liver"],
     },
-    "global_local_vae": {"network.name": "SegResNetVAE", "scan.classes": ["lesion"], "scan.region": "liver"},
+    "global_local_vae": {
+        "data.part": "val",
+        "network.name": "SegResNetVAE",
+        "optimizer.schedule": "poly",
+        "scan.classes": ["lesion"],
+        "scan.region": "liver",
+    },
     "two_heads": {"network.name": "TwoHeads", "scan.segments": True},
-    "two_level_unet_liver": {"scan.classes": ["liver"], "scan.region": "whole", "network.context": 3},
+    "two_level_unet_liver": {
+        "data.part": "val",
+        "scan.classes": ["liver"],
+        "scan.region": "whole",
+        "network.context": 3,
+    },
     "global_local_vae_liver": {
+        "data.part": "val",
         "scan.classes": ["liver"],
         "scan.region": "whole",
         "network.name": "SegResNetVAE",
@@ -86,6 +130,9 @@ TINY = {
     "patches_unet3d": ["task.patch=[16,16,16]", "task.filters=[4,8,8,8]", "data.validate=0"],
     "classic_unet3d": ["task.patch=[16,32,32]", "task.filters=[4,4,8,8]", "data.validate=0"],
     "global_local_vae": ["task.patch=[16,16,16]", "network.options.init_filters=8"],
+    "two_level_unet_liver": ["task.patch=[1,32,32]", "task.filters=[4,8,8]"],
+    "global_local_vae_liver": ["task.patch=[16,16,16]", "network.options.init_filters=8"],
+    "two_heads": ["task.patch=[16,16,16]", "network.options.trunk.filters=[4,8,8]"],
 }
 
 
@@ -132,6 +179,8 @@ def test_an_experiment_learns_a_few_steps_on_its_own_grid_and_becomes_a_bundle(n
     hu, label, spacing = scan
     image, small = on_grid(hu, label, spacing, config.scan)
     write_cached(cache, "lits_004", small, image, Known())
+    if config.scan.segments:
+        np.save(cache / "lits_004" / SEGMENTS_FILE, (5 * (small > 0)).astype(np.uint8))
     train(config)
     assert len((run / "log.csv").read_text().splitlines()) == 2
     stage = "stage2" if "lesion" in config.scan.classes else "stage1"
@@ -213,3 +262,29 @@ def test_the_classic_network_has_the_published_number_of_parameters():
 def test_settings_that_cannot_work_are_told_with_what_they_may_be(overrides, said):
     with pytest.raises(UsageError, match=said):
         check_config(experiment("patches_unet3d", *overrides))
+
+
+def prepare_scans(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """``scripts/prepare_scans.py`` in this process; its exit code."""
+    script = runpy.run_path(str(CONFIGS.parent / "prepare_scans.py"))
+    monkeypatch.setattr(sys, "argv", ["prepare_scans.py", *map(str, arguments)])
+    return int(script["main"]())
+
+
+def test_scans_are_checked_before_any_is_written_and_cases_can_be_left_out(tmp_path, monkeypatch, capsys):
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    flat = made_scan("liver_2", 2)
+    flat.label[flat.label == 1] = 7
+    write_folder("decathlon", data, [made_scan("liver_1", 1), flat])
+    given = ["--data", data, "--adapter", "decathlon", "--cache", cache]
+    assert prepare_scans(monkeypatch, *given, "experiment=two_level_unet_liver") == 1
+    said = capsys.readouterr().err
+    assert "FATAL" in said and "liver_2" in said
+    assert not cache.exists()
+    assert prepare_scans(monkeypatch, *given, "--exclude", "liver_9", "experiment=two_level_unet_liver") == 2
+    assert "no case liver_9 to leave out" in capsys.readouterr().err
+    small = ["experiment=two_level_unet_liver", "scan.spacing_mm=[5,5,5]"]
+    assert prepare_scans(monkeypatch, *given, "--exclude", "liver_2", *small) == 0
+    assert cached_names(cache) == ["liver_1"]
+    assert prepare_scans(monkeypatch, *given, "--exclude", "liver_2") == 2
+    assert "Traceback" not in capsys.readouterr().err

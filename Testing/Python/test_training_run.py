@@ -19,8 +19,9 @@ from liverseg.errors import InputRefused, UsageError
 from liverseg.training.cache import Known, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.export import export_bundle, unseen_cases
+from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.persons import person_of
-from liverseg.training.run import SETTINGS, further_cases, judging_cases, split_cases, train
+from liverseg.training.run import further_cases, judging_cases, split_cases, train
 from liverseg.training.splits import make_folds, make_shares, write_splits
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from liverseg.training.road_config import NORMALIZATIONS, ScanConfig
 from liverseg.training.roads import SCAN, described_network, task_facts, task_names
 from liverseg.training.sampling import Shares
 from liverseg.training.scan_task import classes_of
+
+log = logging.getLogger(__name__)
 
 
 def check_config(config: RunConfig) -> None:
@@ -57,6 +61,30 @@ def check_config(config: RunConfig) -> None:
         raise UsageError("data.on_gpu needs a GPU: set trainer.accelerator=gpu, or data.on_gpu=false")
     if not Path(data.cache).is_dir():
         raise UsageError(f"data.cache: no folder {data.cache}; run scripts/prepare_data.py first")
+
+
+def check_judging(config: RunConfig, judging: Sequence[str]) -> None:
+    """Say when settings that follow the validation loss follow nothing.
+
+    Args:
+        judging: the held-out cases that may judge while training.
+
+    Raises:
+        UsageError: the schedule cannot work without them.
+    """
+    if config.data.validate and judging:
+        return
+    missing = (
+        "nobody is held out to judge: give data.splits" if config.data.validate else "data.validate is 0"
+    )
+    if config.optimizer.schedule == "plateau":
+        raise UsageError(f"optimizer.schedule=plateau follows the validation loss, and {missing}")
+    if config.data.validate or config.trainer.patience:
+        log.warning(
+            "%s; there is no validation loss: no early stopping (trainer.patience), no best checkpoints "
+            "(trainer.keep)",
+            missing,
+        )
 
 
 def check_roads(config: RunConfig) -> None:

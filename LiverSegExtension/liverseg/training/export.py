@@ -11,10 +11,10 @@ import torch
 from liverseg.bundle import save_network
 from liverseg.errors import InputRefused
 from liverseg.networks import build_network, training_only
-from liverseg.training.lightning_parts import LAST
+from liverseg.training.checkpoints import LAST
+from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.persons import person_of
 from liverseg.training.roads import config_of_settings, described_network, grid_of_card, task_facts
-from liverseg.training.run import SETTINGS
 from liverseg.training.tasks import TASKS
 
 # Weights of a Lightning module are named after its attribute.

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from liverseg.networks import build_network
 from liverseg.networks.segresnet import Redrawn
 from liverseg.training.burden import BurdenTask, burden_term
+from liverseg.training.checkpoints import trim_log
 from liverseg.training.config import OptimizerConfig, RunConfig
 from liverseg.training.losses import LossSettings, build_loss, divergence, reconstruction, sample_loss
 from liverseg.training.mean_teacher import MeanTeacher
@@ -28,8 +29,6 @@ from liverseg.training.scan_task import ScanTask
 from liverseg.training.tasks import Sample, Task
 
 log = logging.getLogger(__name__)
-
-LAST = "last.ckpt"
 
 
 class Samples(Dataset[list[Sample]]):
@@ -311,13 +310,15 @@ class EpochLog(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = trainer.global_step
+        if trainer.is_global_zero:
+            trim_log(self.path, trainer.global_step)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began, self._step = time.monotonic(), trainer.global_step
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         steps = trainer.global_step - self._step
-        if steps == 0:
+        if steps == 0 or not trainer.is_global_zero:
             # Going on from the checkpoint of an epoch's end closes that epoch once more.
             return
         seconds = (time.monotonic() - self._began) / steps

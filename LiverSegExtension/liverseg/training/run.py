@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +17,11 @@ from liverseg.errors import UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
 from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached
+from liverseg.training.checkpoints import BEST, LAST, WholeCheckpoints, told_plainly
 from liverseg.training.config import DataConfig, RunConfig
-from liverseg.training.config_checks import check_config
+from liverseg.training.config_checks import check_config, check_judging
+from liverseg.training.kept_settings import keep_settings
 from liverseg.training.lightning_parts import (
-    LAST,
     Average,
     EpochLog,
     TaskData,
@@ -32,7 +32,6 @@ from liverseg.training.normalizing import foreground_statistics
 from liverseg.training.persons import person_of
 from liverseg.training.pictures import Pictures
 from liverseg.training.roads import (
-    config_of_settings,
     described_network,
     make_task,
     task_facts,
@@ -42,8 +41,6 @@ from liverseg.training.splits import read_splits
 from liverseg.training.tasks import Task
 
 log = logging.getLogger(__name__)
-
-SETTINGS = "settings.json"
 
 
 def unseen_persons(data: DataConfig) -> set[str]:
@@ -200,7 +197,7 @@ def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callbac
     if validated:
         callbacks.append(
             ModelCheckpoint(
-                dirpath=folder / "best", filename="{step}", monitor="val_loss", save_top_k=config.trainer.keep
+                dirpath=folder / BEST, filename="{step}", monitor="val_loss", save_top_k=config.trainer.keep
             )
         )
         if config.trainer.patience:
@@ -212,16 +209,26 @@ def train(config: RunConfig) -> Path:
     """Train, or go on from the run folder's last checkpoint; returns that checkpoint.
 
     Raises:
-        UsageError: settings that cannot work, or that differ from those the run was begun with.
-        InputRefused: the cache holds no case.
+        UsageError: settings that cannot work, or that differ from those the run was begun with; a full disk.
+        InputRefused: the cache holds no case, or the checkpoint is damaged.
+        OutOfMemory: of the GPU or of the computer.
     """
     check_config(config)
+    with told_plainly(Path(config.run)):
+        return _train(config)
+
+
+def _train(config: RunConfig) -> Path:
     kept, held = split_cases(cached_names(Path(config.data.cache)), config.data)
+    judging = judging_cases(held, config.data)
+    check_judging(config, judging)
     folder = Path(config.run)
     further = further_cases(config.data, held)
     unlabeled = _unlabeled_cases(config, held)
     normalization = _normalization(config, kept)
-    _keep_settings(config, folder, kept, held, sorted({*further, *unlabeled}), normalization)
+    # Before anything is written: its package may be missing.
+    loggers = _loggers(config, folder)
+    keep_settings(config, folder, kept, held, sorted({*further, *unlabeled}), normalization)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     log.info("%d cases to learn from, %d held out", len(kept), len(held))
@@ -236,7 +243,6 @@ def train(config: RunConfig) -> Path:
     )
     if config.network.pretrained:
         load_imagenet_weights(module.network, Path(config.network.pretrained))
-    judging = judging_cases(held, config.data)
     validated = bool(config.data.validate and judging)
     log.info("%d further cases", len(further))
     learning = with_clinical_table(
@@ -258,8 +264,9 @@ def train(config: RunConfig) -> Path:
         accumulate_grad_batches=config.trainer.accumulate,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
-        logger=_loggers(config, folder),
+        logger=loggers,
         callbacks=_callbacks(config, folder, validated),
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=1,
@@ -267,35 +274,3 @@ def train(config: RunConfig) -> Path:
     last = folder / LAST
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
     return last
-
-
-_KEPT = ("task", "clinical", "network", "scan", "teacher", "optimizer", "learned_from", "held_out", "seed")
-
-
-def _keep_settings(
-    config: RunConfig,
-    folder: Path,
-    kept: list[str],
-    held: list[str],
-    further: list[str],
-    normalization: dict[str, float] | None,
-) -> None:
-    """Write what the run is made of, or hold it against what the folder says it was begun with."""
-    told = {
-        **asdict(config),
-        "learned_from": kept,
-        "held_out": held,
-        "further_cases": further,
-        "normalization": normalization,
-    }
-    path = folder / SETTINGS
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        begun = {**asdict(config_of_settings(before)), **{k: before.get(k) for k in _KEPT[-3:]}}
-        for part in _KEPT:
-            if begun[part] != told[part]:
-                raise UsageError(
-                    f"{folder} was begun with other settings ({part}); give run= a new folder or the old ones"
-                )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
