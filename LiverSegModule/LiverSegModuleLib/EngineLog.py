@@ -31,6 +31,8 @@ class EngineLog:
             return
         time = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         try:
+            # Names of files are in it, which are nobody else's business.
+            self.path.touch(mode=0o600, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(f"{time[:19]} {text}\n")
         except OSError as error:

@@ -8,7 +8,10 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from LiverSegModuleLib.EngineCommand import EngineOptions
 from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Parameter import engineOptions
+from LiverSegModuleLib.RunEstimate import estimate
 from LiverSegModuleLib.SampleData import downloadCTLiver, makePatient
 from LiverSegModuleLib.Session import Session
 from LiverSegModuleLib.Signal import Signal
@@ -30,6 +33,8 @@ class InputSection:
         self.passed = False
         self.changed = Signal()
         self._seen: tuple[object, ...] = ()
+        self._lines: list[str] = []
+        self._voxels = 0
         self._watched: Any = None
         self._tags: list[int] = []
         ui.hardenButton.clicked.connect(self.onHarden)
@@ -50,18 +55,26 @@ class InputSection:
         )
         self._watch(volume)
         if seen == self._seen and not always:
+            self._show()
             return
         self._seen = seen
-        findings, voxels = self._findings(volume, bool(parameters and parameters.force))
+        findings, self._voxels = self._findings(volume, bool(parameters and parameters.force))
         self.passed = bool(volume) and all(finding.level != "refused" for finding in findings)
         fixes = {finding.fix for finding in findings}
         self.ui.hardenButton.visible = "harden" in fixes
         self.ui.copyFrameButton.visible = "copy_frame" in fixes
-        lines = [_line(finding) for finding in findings]
-        if self.passed:
-            lines.append(_estimate(voxels))
-        self.ui.preflightLabel.text = "<br>".join(lines) or escape(_("Choose a CT of the abdomen."))
+        self._lines = [_line(finding) for finding in findings]
+        self._show()
         self.changed.emit()
+
+    def _show(self) -> None:
+        """The findings, and what a run with the chosen options will take."""
+        lines = list(self._lines)
+        if self.passed and self.session.parameters:
+            lines.append(_estimate(self._voxels, engineOptions(self.session.parameters)))
+        text = "<br>".join(lines) or escape(_("Choose a CT of the abdomen."))
+        if self.ui.preflightLabel.text != text:
+            self.ui.preflightLabel.text = text
 
     def _watch(self, volume: Any) -> None:
         """Hear of transforms and voxels that change later."""
@@ -119,12 +132,13 @@ def _line(finding: Any) -> str:
     return f'<span style="color:{color}"><b>{mark}</b></span> {escape(finding.text)}'
 
 
-def _estimate(voxels: int) -> str:
-    """Measured: 26 s and 1.2 GB for 31 million voxels on two cores of a server's CPU."""
-    million = voxels / 1e6
-    seconds = 14 + 0.4 * million
-    gigabytes = 0.6 + 0.02 * million
-    text = _("About {seconds} s on two CPU cores, less on a GPU; up to {memory} GB of memory").format(
-        seconds=int(round(seconds, -1)) or 10, memory=f"{gigabytes:.1f}"
-    )
-    return f'<span style="color:#808080">{escape(text)}</span>'
+def _estimate(voxels: int, options: EngineOptions) -> str:
+    expected = estimate(voxels, options.quality, options.device, options.tile)
+    if expected.on_gpu:
+        text = _("Less than the {seconds} s of two CPU cores; about {memory} GB of memory beside the GPU's")
+    elif options.device == "auto":
+        text = _("About {seconds} s on two CPU cores, less on a GPU; about {memory} GB of memory")
+    else:
+        text = _("About {seconds} s on two CPU cores; about {memory} GB of memory")
+    words = text.format(seconds=expected.seconds, memory=expected.gigabytes)
+    return f'<span style="color:#808080">{escape(words)}</span>'

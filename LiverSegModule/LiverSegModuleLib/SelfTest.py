@@ -157,6 +157,11 @@ def scenario_apply_needs_a_ct_that_passes_the_pre_flight(test: Any) -> None:
     widget.ui.makePatientButton.click()
     test.assertTrue(widget.ui.applyButton.enabled)
     test.assertIn("HU", widget.ui.preflightLabel.text)
+    texts = set()
+    for device in (Device.AUTO, Device.CPU, Device.CUDA):
+        widget._parameterNode.device = device
+        texts.add(widget.ui.preflightLabel.text)
+    test.assertEqual(len(texts), 3)
     test.assertEqual(widget.ui.inputSelector.currentNode(), widget._parameterNode.inputVolume)
 
 

@@ -248,6 +248,7 @@ def test_the_log_is_kept_in_a_file_that_does_not_grow_forever(tmp_path: Path) ->
     log = EngineLog(tmp_path)
     assert log.lines() == []
     log.add("one: über")
+    assert stat.S_IMODE(log.path.stat().st_mode) == 0o600 or os.name == "nt"
     EngineLog(tmp_path).add("two")
     assert [line[20:] for line in log.lines()] == ["one: über", "two"]
     log.path.write_bytes(b"x" * 99 + b"\n" + log.path.read_bytes() * 100_000)

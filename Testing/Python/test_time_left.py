@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "LiverSegModule"))
 
+from LiverSegModuleLib.RunEstimate import estimate  # noqa: E402
 from LiverSegModuleLib.TimeLeft import ReviewClock, TimeLeft, in_words  # noqa: E402
 
 
@@ -66,3 +67,15 @@ def test_time_in_another_module_does_not_count():
     clock.now += 2
     review.pause()
     assert review.take() == 7
+
+
+def test_the_estimate_agrees_with_what_was_measured_and_heeds_the_options():
+    big, one = 512 * 512 * 300, 512 * 512 * 119
+    full = estimate(big, "full", "cpu", "auto")
+    assert full.seconds == pytest.approx(19, abs=2)
+    assert full.gigabytes == pytest.approx(1.3, abs=0.1)
+    assert estimate(one, "full", "cpu", "auto").seconds == pytest.approx(21, abs=2)
+    assert estimate(one, "full", "cpu", "auto").gigabytes == pytest.approx(1.2, abs=0.15)
+    assert estimate(big, "fast", "cpu", "auto").seconds <= full.seconds
+    assert estimate(big, "full", "cpu", "half").seconds > full.seconds
+    assert estimate(big, "full", "cuda", "auto").on_gpu and not full.on_gpu
