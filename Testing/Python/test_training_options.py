@@ -80,6 +80,36 @@ def test_a_run_without_gain_stops_after_its_patience(settings, tmp_path, patienc
     assert len({row["val_loss"] for row in told}) == 1
 
 
+def test_a_run_that_goes_on_knows_its_best_checkpoints_and_its_patience(settings, tmp_path):
+    settings.data.validate, settings.optimizer.learning_rate = 1, 0.0
+    settings.trainer.steps, settings.trainer.patience = 10, 2
+    for step, waited in ((2, 0), (4, 1)):
+        train(replace(settings, trainer=replace(settings.trainer, stop_after=step)))
+        known = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["callbacks"]
+        (best,) = (kept for name, kept in known.items() if "ModelCheckpoint" in name and "val_loss" in name)
+        assert Path(best["best_model_path"]).name == "step=2.ckpt"
+        (stopping,) = (kept for name, kept in known.items() if "EarlyStopping" in name)
+        assert stopping["wait_count"] == waited
+    train(settings)
+    assert rows(tmp_path / "run")[-1]["step"] == "6"
+    assert [path.name for path in (tmp_path / "run" / "best").iterdir()] == ["step=2.ckpt"]
+
+
+def test_a_plateau_schedule_goes_on_as_if_never_stopped(settings, tmp_path):
+    settings.data.validate, settings.trainer.steps = 1, 8
+    settings.optimizer = replace(
+        settings.optimizer, schedule="plateau", step_every=1, step_factor=0.5, learning_rate=1e-6
+    )
+    train(replace(settings, run=str(tmp_path / "whole")))
+    for step in (2, 4, 6, 8):
+        train(replace(settings, trainer=replace(settings.trainer, stop_after=step)))
+    rates = [
+        torch.load(run / "last.ckpt", weights_only=False)["optimizer_states"][0]["param_groups"][0]["lr"]
+        for run in (tmp_path / "whole", tmp_path / "run")
+    ]
+    assert rates[0] == rates[1] < 1e-6
+
+
 def test_patience_without_anybody_held_out_is_said(settings, caplog):
     settings.data.exclude, settings.data.validate = [], 2
     settings.trainer.steps, settings.trainer.patience = 1, 5

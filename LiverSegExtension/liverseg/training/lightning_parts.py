@@ -23,7 +23,7 @@ from liverseg.training.checkpoints import trim_log
 from liverseg.training.config import OptimizerConfig, RunConfig
 from liverseg.training.losses import LossSettings, build_loss, divergence, reconstruction, sample_loss
 from liverseg.training.mean_teacher import MeanTeacher
-from liverseg.training.optimizers import OPTIMIZERS, with_schedule
+from liverseg.training.optimizers import OPTIMIZERS, follow_plateau, with_schedule
 from liverseg.training.road_config import TeacherConfig
 from liverseg.training.scan_task import ScanTask
 from liverseg.training.tasks import Sample, Task
@@ -234,6 +234,9 @@ class TaskModule(pl.LightningModule):
         fused = self.device.type == "cuda"
         optimizer = OPTIMIZERS[settings.name](self.network.parameters(), settings, fused)
         return with_schedule(optimizer, settings, self._done)
+
+    def on_train_epoch_end(self) -> None:
+        follow_plateau(self.lr_schedulers(), self.trainer.callback_metrics.get("val_loss"))
 
     def _done(self, step: int) -> float:
         """The share of the training that lies behind, by steps or by time, whichever is more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -74,8 +75,21 @@ def with_schedule(
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, factor=settings.step_factor, patience=settings.step_every
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+        # Lightning would step it after the checkpoint of the epoch, too late: ``follow_plateau`` does.
+        kept = {"scheduler": plateau, "monitor": "val_loss", "frequency": sys.maxsize}
+        return {"optimizer": optimizer, "lr_scheduler": kept}
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: rate_factor(settings, step, done(step))
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def follow_plateau(schedule: Any, validation_loss: torch.Tensor | None) -> None:
+    """Tell a schedule "plateau" an epoch's validation loss, before that epoch's checkpoint is written.
+
+    Args:
+        schedule: of any kind; the others go by steps.
+        validation_loss: None in an epoch without one, which is not counted.
+    """
+    if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau) and validation_loss is not None:
+        schedule.step(float(validation_loss))

@@ -185,23 +185,28 @@ def _loggers(config: RunConfig, folder: Path) -> list[Logger]:
 
 
 def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callback]:
-    callbacks: list[Callback] = [
-        Average(config.optimizer.average),
-        EpochLog(folder / "log.csv"),
-        ModelCheckpoint(dirpath=folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False),
-    ]
+    callbacks: list[Callback] = [Average(config.optimizer.average), EpochLog(folder / "log.csv")]
     if config.trainer.minutes:
         callbacks.append(TimeBudget(config.trainer.minutes))
     if config.trainer.pictures:
         callbacks.append(Pictures(config.trainer.pictures, config.seed, task_facts(config)))
     if validated:
+        # Before the last checkpoint, which keeps what these two know.
+        if config.trainer.patience:
+            # Not strict: going on closes the checkpoint's epoch once more, without a validation.
+            callbacks.append(EarlyStopping("val_loss", patience=config.trainer.patience, strict=False))
         callbacks.append(
             ModelCheckpoint(
-                dirpath=folder / BEST, filename="{step}", monitor="val_loss", save_top_k=config.trainer.keep
+                dirpath=folder / BEST,
+                filename="{step}",
+                monitor="val_loss",
+                save_top_k=config.trainer.keep,
+                enable_version_counter=False,
             )
         )
-        if config.trainer.patience:
-            callbacks.append(EarlyStopping("val_loss", patience=config.trainer.patience))
+    callbacks.append(
+        ModelCheckpoint(dirpath=folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False)
+    )
     return callbacks
 
 
