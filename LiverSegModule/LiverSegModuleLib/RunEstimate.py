@@ -13,8 +13,8 @@ from dataclasses import dataclass
 FULL_S = 20.0
 # CPU seconds of one made-up patient (--phantom 120 256 256) against those of "full" with whole tiles.
 # Few windows overlap around a liver, so that "fast" saves little.
-FAST, HALF_TILES = 29.8 / 30.4, 1.2
-BASE_GB, GB_PER_MILLION_VOXELS = 1.0, 0.004
+FAST, HALF_TILES = 29.8 / 30.4, 41.5 / 30.4
+BASE_GB, GB_PER_MILLION_VOXELS, HALF_TILES_GB = 1.0, 0.004, -0.06
 GPUS = ("cuda", "mps")
 
 
@@ -41,5 +41,5 @@ def estimate(voxels: int, quality: str, device: str, tile: str) -> RunEstimate:
         quality, device, tile: as ``EngineOptions`` has them.
     """
     seconds = FULL_S * (FAST if quality == "fast" else 1.0) * (HALF_TILES if tile == "half" else 1.0)
-    gigabytes = BASE_GB + GB_PER_MILLION_VOXELS * voxels / 1e6
+    gigabytes = BASE_GB + GB_PER_MILLION_VOXELS * voxels / 1e6 + (HALF_TILES_GB if tile == "half" else 0.0)
     return RunEstimate(5 * round(seconds / 5), round(gigabytes, 1), device in GPUS)
