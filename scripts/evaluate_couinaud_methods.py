@@ -79,7 +79,7 @@ def read_maps(data: Path, bundle: Bundle) -> list[LiverMap]:
         crop = LiverCrop.of(drawn > 0, geometry)
         if crop is None:
             continue
-        segments = np.ascontiguousarray(crop.order.apply(drawn)[crop.box])
+        segments = crop.taken(drawn)
         borders = borders_of_split(segments, crop.spacing)
         if borders is None:
             print(f"{path.name}: a border is missing, left out")

@@ -32,7 +32,7 @@ def liver(phantom) -> LiverCrop:
 @pytest.fixture(scope="module")
 def placed(phantom, liver):
     """Landmarks on the phantom's true borders."""
-    truth = np.ascontiguousarray(liver.order.apply(phantom.masks.couinaud)[liver.box])
+    truth = liver.taken(phantom.masks.couinaud)
     borders = borders_of_split(truth, liver.spacing)
     assert borders is not None
     return {name: liver.ras_of(place) for name, place in landmarks_of_borders(borders).items()}
@@ -102,7 +102,7 @@ def test_the_first_guess_given_back_unmoved_changes_next_to_nothing(phantom, liv
 
 
 def test_borders_read_from_planes_are_those_planes(liver, phantom):
-    truth = np.ascontiguousarray(liver.order.apply(phantom.masks.couinaud)[liver.box])
+    truth = liver.taken(phantom.masks.couinaud)
     borders = borders_of_split(truth, liver.spacing)
     drawn = segments_by_borders(liver.mask, liver.spacing, borders)
     again = borders_of_split(drawn, liver.spacing)

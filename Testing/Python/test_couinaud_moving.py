@@ -33,7 +33,7 @@ def liver(phantom) -> LiverCrop:
 
 @pytest.fixture(scope="module")
 def truth(phantom, liver) -> np.ndarray:
-    return np.ascontiguousarray(liver.order.apply(phantom.masks.couinaud)[liver.box])
+    return liver.taken(phantom.masks.couinaud)
 
 
 def split(phantom, method: object, vessels: np.ndarray | None = None) -> np.ndarray:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import cc3d
 import numpy as np
 
-from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
+from liverseg.couinaud.crop import LiverCrop
+from liverseg.geometry import Geometry, bounding_box
 from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB, SEGMENTS, numeral
 
 # Share of the liver of one segment, and of V to VIII together (seen: 0.003 to 0.33, 0.48 to 0.81).
@@ -84,13 +85,12 @@ def doubts_of_given(segments: np.ndarray, geometry: Geometry) -> tuple[str, ...]
         segments: integers (k, j, i): 1..8, or 4 for IVa and 9 for IVb.
         geometry: their grid.
     """
-    canonical = CanonicalOrder.of(geometry).apply(segments)
-    box = bounding_box(canonical > 0)
-    if box is None:
+    liver = LiverCrop.of(segments > 0, geometry)
+    if liver is None:
         return ()
-    crop = np.ascontiguousarray(canonical[box]).astype(np.uint8)
-    whole = np.where(crop == SEGMENT_IVB.label, np.uint8(4), crop)
-    return (*doubts(whole), *(doubts_of_iv(crop) if (crop == SEGMENT_IVB.label).any() else ()))
+    drawn = liver.taken(segments).astype(np.uint8)
+    whole = np.where(drawn == SEGMENT_IVB.label, np.uint8(4), drawn)
+    return (*doubts(whole), *(doubts_of_iv(drawn) if (drawn == SEGMENT_IVB.label).any() else ()))
 
 
 def _name(label: int) -> str:

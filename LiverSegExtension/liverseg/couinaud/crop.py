@@ -48,8 +48,12 @@ class LiverCrop:
             geometry=grid.cropped(box),
             order=order,
             box=box,
-            vessels=None if vessels is None else np.ascontiguousarray(order.apply(vessels)[box]),
+            vessels=None if vessels is None else _cut(vessels, order, box),
         )
+
+    def taken(self, labels: np.ndarray) -> np.ndarray:
+        """The crop (z, y, x) of labels on the whole volume (k, j, i)."""
+        return _cut(labels, self.order, self.box)
 
     def without_margin(self) -> tuple[LiverCrop, tuple[slice, slice, slice]]:
         """The crop on the liver's own box, and that box in this crop."""
@@ -87,3 +91,7 @@ class LiverCrop:
         whole = np.zeros(shape, dtype=labels.dtype)
         self.order.apply(whole)[self.box] = labels
         return whole
+
+
+def _cut(array: np.ndarray, order: CanonicalOrder, box: tuple[slice, slice, slice]) -> np.ndarray:
+    return np.ascontiguousarray(order.apply(array)[box])
