@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from liverseg.errors import InputRefused, LiverSegError
-from liverseg.training.cache import STAGE2_SPACING, WINDOW, cached_names
+from liverseg.training.cache import STAGE2_SPACING, cached_names, hu_of_gray
 from liverseg.training.persons import person_of
 from liverseg.training.synth.contact_sheet import SheetSample, draw_sheet, refuse_repository, write_sheet
 from liverseg.training.synth.pasted import build_library, paste_lesions
@@ -37,12 +37,7 @@ def read_cases(cache: Path) -> dict[str, Case]:
     samples = [read_sample(cache / name) for name in cached_names(cache) if not name.startswith("phantom")]
     if not samples:
         raise InputRefused(f"no scan of a person in {cache}; run scripts/prepare_data.py first")
-    return {sample.case: (to_hu(sample.image), sample.label) for sample in samples}
-
-
-def to_hu(image: np.ndarray) -> np.ndarray:
-    """The cache's uint8 as HU (float32)."""
-    return image.astype(np.float32) / 255 * (WINDOW[1] - WINDOW[0]) + WINDOW[0]
+    return {sample.case: (hu_of_gray(sample.image), sample.label) for sample in samples}
 
 
 def random_patch(cases: dict[str, Case], rng: np.random.Generator) -> Case:
@@ -132,7 +127,7 @@ def pseudo(folder: Path, count: int, rng: np.random.Generator) -> list[SheetSamp
     samples = []
     for n in rng.permutation(len(paths))[:count]:
         sample = read_sample(paths[int(n)])
-        hu = to_hu(sample.image)
+        hu = hu_of_gray(sample.image)
         share = f"{sample.counted.mean():.0%} counted"
         samples.append(SheetSample(share, hu, hu, sample.label, sample.counted, _shown(sample.label)))
     return samples

@@ -21,7 +21,14 @@ from pathlib import Path
 import numpy as np
 
 from liverseg.errors import LiverSegError, UsageError
-from liverseg.training.cache import STAGE2_SPACING, WINDOW, cached_names, load_cached, write_cached
+from liverseg.training.cache import (
+    STAGE2_SPACING,
+    cached_names,
+    gray_of_hu,
+    hu_of_gray,
+    load_cached,
+    write_cached,
+)
 from liverseg.training.synth.planted import plant_lesions
 
 log = logging.getLogger("plant_lesions")
@@ -31,13 +38,11 @@ def copies_of(cache: Path, case: str, copies: int, seed: int) -> Iterator[tuple[
     """Name, label (uint8) and image (uint8 of the window), both (z, y, x), of each copy of a case."""
     known = load_cached(cache, case)
     assert known.image is not None
-    low, high = WINDOW
-    hu = known.image.numpy().astype(np.float32) / 255 * (high - low) + low
+    hu = hu_of_gray(known.image.numpy())
     for number in range(copies):
         rng = np.random.default_rng((seed, zlib.crc32(case.encode()), number))
         planted, label = plant_lesions(hu, known.label.numpy(), (STAGE2_SPACING,) * 3, rng)
-        image = np.round((planted - low) / (high - low) * 255).clip(0, 255).astype(np.uint8)
-        yield f"{case}_planted_{number}", label, image
+        yield f"{case}_planted_{number}", label, gray_of_hu(planted)
 
 
 def write_copies(case: str, cache: Path, out: Path, copies: int, seed: int) -> int:

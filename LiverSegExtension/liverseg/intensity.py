@@ -27,6 +27,12 @@ def normalize_hu(hu: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     return scaled
 
 
+def hu_of(values: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """HU of values 0..1 of a window: :func:`normalize_hu` the other way round."""
+    low, high = window
+    return values * (high - low) + low
+
+
 @dataclass(frozen=True)
 class Normalization:
     """What a network sees of the window's 0..1: clipped to ``low..high``, times ``scale``, plus ``shift``."""

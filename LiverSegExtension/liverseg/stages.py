@@ -15,7 +15,7 @@ from liverseg.bundle import Bundle, NetworkCard, load_network
 from liverseg.device import Rung, free_memory_bytes, is_out_of_memory, ladder, needed
 from liverseg.errors import ModelError, OutOfMemory
 from liverseg.geometry import bounding_box
-from liverseg.intensity import normalize_hu
+from liverseg.intensity import hu_of, normalize_hu
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
 from liverseg.lesion_masks import lesion_masks_from_scores
 from liverseg.postprocess import fill_holes, keep_main_parts
@@ -139,7 +139,7 @@ def find_liver(
     # A network that tells lesions from the liver may find the liver, too.
     mask = keep_main_parts(scores[1:].sum(dim=0).numpy() > 0.5, SMALLEST_PART)
     coarse_spacing = [n * s / c for n, s, c in zip(hu.shape, spacing, shape, strict=True)]
-    seen = inputs[0].numpy() * (window[1] - window[0]) + window[0]
+    seen = hu_of(inputs[0].numpy(), window)
     mask = keep_main_parts(without_bright_neighbors(mask, seen, coarse_spacing), SMALLEST_PART)
     voxel_ml = float(np.prod(coarse_spacing)) / 1000
     if mask.sum() * voxel_ml < SMALLEST_LIVER_ML:

@@ -22,7 +22,7 @@ import torch
 from liverseg.errors import InputRefused
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.images import geometry_of
-from liverseg.intensity import normalize_hu
+from liverseg.intensity import hu_of, normalize_hu
 from liverseg.phantom import make_phantom
 from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
 from liverseg.resample import grid_for_spacing, resize, resize_labels
@@ -84,6 +84,16 @@ class CachedCase:
             return self
         image, counted = (None if t is None else t.to(device) for t in (self.image, self.counted))
         return replace(self, label=self.label.to(device), image=image, counted=counted)
+
+
+def hu_of_gray(image: np.ndarray) -> np.ndarray:
+    """HU (float32) of a cached image's uint8."""
+    return hu_of(image.astype(np.float32) / 255, WINDOW)
+
+
+def gray_of_hu(hu: np.ndarray) -> np.ndarray:
+    """A cached image's uint8 of HU, clipped to the window."""
+    return np.round(normalize_hu(hu, WINDOW) * 255).astype(np.uint8)
 
 
 def canonical_map(path: Path) -> tuple[np.ndarray, Geometry]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from liverseg.errors import UsageError
-from liverseg.intensity import SYMMETRIC, UNIT, Normalization, standardizing
+from liverseg.intensity import SYMMETRIC, UNIT, Normalization, hu_of, standardizing
 from liverseg.training.cache import WINDOW, CachedCase
 
 KINDS = ("unit", "symmetric", "foreground")
@@ -35,7 +35,7 @@ def foreground_statistics(cases: Iterable[CachedCase], window: tuple[float, floa
     if not counts.any():
         raise UsageError("the normalization is to be by the foreground, and no voxel of the cases is labeled")
     low, high = window
-    hu = low + np.arange(256) / 255 * (high - low)
+    hu = hu_of(np.arange(256) / 255, window)
     mean = float(np.average(hu, weights=counts))
     deviation = float(np.sqrt(np.average((hu - mean) ** 2, weights=counts)))
     shares = 100 * np.cumsum(counts) / counts.sum()

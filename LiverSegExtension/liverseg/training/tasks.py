@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from liverseg.intensity import hu_of, normalize_hu
 from liverseg.shape_input import shape_input
 from liverseg.training import augment
 from liverseg.training.cache import (
@@ -186,11 +187,10 @@ def plant_into(
     image: torch.Tensor, target: torch.Tensor, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A patch (values 0..1 of the window) and its label codes with made-up lesions in it."""
-    low, high = WINDOW
-    hu = image.cpu().numpy() * (high - low) + low
+    hu = hu_of(image.cpu().numpy(), WINDOW)
     spacing = (STAGE2_SPACING,) * 3
     hu, label = plant_lesions(hu, target.cpu().numpy().astype(np.uint8), spacing, rng)
-    planted = torch.from_numpy((hu - low) / (high - low)).float().clamp(0, 1)
+    planted = torch.from_numpy(normalize_hu(hu, WINDOW))
     return planted.to(image.device), torch.from_numpy(label).long().to(image.device)
 
 
