@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from liverseg.geometry import Geometry
 from liverseg.reading import to_sitk
+from liverseg.training.cache import Known, write_cached
 
 SHAPE = (16, 24, 28)
 SPACING = (5.0, 4.0, 4.0)
@@ -75,3 +77,14 @@ def write_folder(layout: str, root: Path, scans: list[MadeScan]) -> Path:
         content = {"labels": {"0": "background", "1": "liver", "2": "cancer"}, "training": entries}
         (root / "dataset.json").write_text(json.dumps(content))
     return root
+
+
+def write_tiny_livers(folder: Path, cases: Sequence[str]) -> Path:
+    """Cached cases for stage 2, each a block of liver with a lesion in 20 x 24 x 24 voxels."""
+    label = np.zeros((20, 24, 24), dtype=np.uint8)
+    label[4:16, 4:20, 4:20] = 1
+    label[8:12, 8:12, 8:12] = 2
+    for seed, case in enumerate(cases):
+        image = np.random.default_rng(seed).integers(60, 90, label.shape, dtype=np.uint8) + 60 * (label > 0)
+        write_cached(folder, case, label, image.astype(np.uint8), Known())
+    return folder

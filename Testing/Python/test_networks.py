@@ -34,6 +34,8 @@ from liverseg.training.export import export_bundle
 from liverseg.training.road_config import NetworkConfig, ScanConfig
 from liverseg.training.run import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPE = (32, 32, 32)
 SPACING = (7.0, 7.0, 7.0)
 
@@ -63,14 +65,6 @@ SMALL: dict[str, tuple[dict[str, Any], list[int], int, float]] = {
 }
 # Five halvings of 32 leave one voxel, and instance normalization needs two.
 PATCHES = {"SwinUNETR": [64, 32, 32], "UNETR": [32, 32, 32]}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

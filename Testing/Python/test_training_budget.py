@@ -17,16 +17,13 @@ from liverseg.training import augment
 from liverseg.training.cache import Known, cached_names, load_cached, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.run import train
+from made_data import write_tiny_livers
 
 
 @pytest.fixture
 def settings(tmp_path):
     """A run of one made-up liver that would take a thousand steps."""
-    label = np.zeros((20, 24, 24), dtype=np.uint8)
-    label[4:16, 4:20, 4:20] = 1
-    label[8:12, 8:12, 8:12] = 2
-    image = (np.random.default_rng(1).integers(60, 90, label.shape) + 60 * (label > 0)).astype(np.uint8)
-    write_cached(tmp_path / "cache", "lits_004", label, image, Known())
+    write_tiny_livers(tmp_path / "cache", ("lits_004",))
     return RunConfig(
         run=str(tmp_path / "run"),
         data=DataConfig(cache=str(tmp_path / "cache"), workers=0),

@@ -21,6 +21,9 @@ from liverseg.training.checkpoints import trim_log
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.lightning_parts import TaskModule
 from liverseg.training.run import train
+from made_data import write_tiny_livers
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # Two runs as this file's own, killed at the third step and while the second checkpoint is written.
 KILLED = """
@@ -60,24 +63,10 @@ for where in ("step", "write"):
 """
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def cache(tmp_path):
     """Two made-up livers with a lesion each."""
-    label = np.zeros((20, 24, 24), dtype=np.uint8)
-    label[4:16, 4:20, 4:20] = 1
-    label[8:12, 8:12, 8:12] = 2
-    for n, case in enumerate(("lits_004", "ircad_02")):
-        image = np.random.default_rng(n).integers(60, 90, label.shape, dtype=np.uint8) + 60 * (label > 0)
-        write_cached(tmp_path / "cache", case, label, image.astype(np.uint8), Known())
-    return tmp_path / "cache"
+    return write_tiny_livers(tmp_path / "cache", ("lits_004", "ircad_02"))
 
 
 def config(cache: Path, run: Path, **trainer: object) -> RunConfig:

@@ -16,29 +16,18 @@ import torch
 from lightning.pytorch.loggers import wandb as wandb_logger
 
 from liverseg.errors import UsageError
-from liverseg.training.cache import Known, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.run import train
 from liverseg.training.splits import make_shares, write_splits
+from made_data import write_tiny_livers
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def settings(tmp_path) -> RunConfig:
     """A run on two made-up livers that a third, held-out one judges."""
-    label = np.zeros((20, 24, 24), dtype=np.uint8)
-    label[4:16, 4:20, 4:20] = 1
-    label[8:12, 8:12, 8:12] = 2
-    for n, case in enumerate(("lits_060", "lits_061", "ircad_02")):
-        image = np.random.default_rng(n).integers(60, 90, label.shape, dtype=np.uint8) + 60 * (label > 0)
-        write_cached(tmp_path / "cache", case, label, image.astype(np.uint8), Known())
+    write_tiny_livers(tmp_path / "cache", ("lits_060", "lits_061", "ircad_02"))
     return RunConfig(
         run=str(tmp_path / "run"),
         data=DataConfig(cache=str(tmp_path / "cache"), workers=0, exclude=["ircad_02"]),

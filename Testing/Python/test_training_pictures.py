@@ -11,32 +11,21 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from liverseg.training.cache import Known, write_cached
+from liverseg.training.cache import Known
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.pictures import ENLARGED, beside, dice_by_class
 from liverseg.training.run import train
 from liverseg.training.tasks import LesionTask, Sample
+from made_data import write_tiny_livers
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIDE = 16
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def cache(tmp_path) -> Path:
-    label = np.zeros((20, 24, 24), dtype=np.uint8)
-    label[4:16, 4:20, 4:20] = 1
-    label[8:12, 8:12, 8:12] = 2
-    for n, case in enumerate(("lits_004", "ircad_02")):
-        image = np.random.default_rng(n).integers(60, 90, label.shape, dtype=np.uint8) + 60 * (label > 0)
-        write_cached(tmp_path / "cache", case, label, image.astype(np.uint8), Known())
-    return tmp_path / "cache"
+    return write_tiny_livers(tmp_path / "cache", ("lits_004", "ircad_02"))
 
 
 def run(cache: Path, folder: Path, validate: int = 2, **trainer: object) -> EventAccumulator:

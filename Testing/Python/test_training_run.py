@@ -23,30 +23,18 @@ from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.persons import person_of
 from liverseg.training.run import further_cases, judging_cases, split_cases, train
 from liverseg.training.splits import make_folds, make_shares, write_splits
+from made_data import write_tiny_livers
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [4, 8, 8]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def cache(tmp_path):
     """Two made-up livers with a lesion each, and a third person's."""
-    folder = tmp_path / "cache"
-    label = np.zeros((20, 24, 24), dtype=np.uint8)
-    label[4:16, 4:20, 4:20] = 1
-    label[8:12, 8:12, 8:12] = 2
-    for n, case in enumerate(("lits_004", "lits_005", "ircad_02")):
-        image = np.random.default_rng(n).integers(60, 90, label.shape, dtype=np.uint8) + 60 * (label > 0)
-        write_cached(folder, case, label, image.astype(np.uint8), Known())
-    return folder
+    return write_tiny_livers(tmp_path / "cache", ("lits_004", "lits_005", "ircad_02"))
 
 
 def config(cache: Path, run: Path, **trainer: object) -> RunConfig:
