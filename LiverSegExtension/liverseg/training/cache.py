@@ -224,10 +224,21 @@ def _write(
             raise InputRefused(f"{case}: the label map holds no liver")
         hu, label = hu[box], label[box]
     shape = grid_for_spacing(hu.shape, step, [spacing] * 3)
-    image = resize(torch.from_numpy(normalize_hu(hu, WINDOW)), shape).numpy()
-    small = resize_labels(np.ascontiguousarray(label), shape).astype(np.uint8)
-    write_cached(folder, case, small, np.round(image * 255).astype(np.uint8), known)
+    write_cached(folder, case, labels_on_grid(label, shape), gray_on_grid(hu, shape), known)
     log.info("%s: %s voxels of %.1f mm", case, shape, spacing)
+
+
+def gray_on_grid(
+    hu: np.ndarray, shape: tuple[int, int, int], window: tuple[float, float] = WINDOW
+) -> np.ndarray:
+    """HU (z, y, x) as a cached image's uint8 on another grid of the same box."""
+    scaled = torch.from_numpy(normalize_hu(np.ascontiguousarray(hu), window))
+    return np.round(resize(scaled, shape).numpy() * 255).astype(np.uint8)
+
+
+def labels_on_grid(label: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Labels (z, y, x) as uint8 on another grid of the same box."""
+    return resize_labels(np.ascontiguousarray(label), shape).astype(np.uint8)
 
 
 def write_cached(
@@ -257,7 +268,7 @@ def cache_couinaud_map(path: Path, spacing: float, folder: Path) -> None:
         raise InputRefused(f"{path.name}: the label map holds no liver")
     label = np.ascontiguousarray(label[box])
     shape = grid_for_spacing(label.shape, geometry.spacing_kji, [spacing] * 3)
-    small = np.pad(resize_labels(label, shape).astype(np.uint8), 2)
+    small = np.pad(labels_on_grid(label, shape), 2)
     write_cached(folder, path.name.removesuffix(".nii.gz"), small, None, Known())
 
 

@@ -11,9 +11,16 @@ import torch
 
 from liverseg.errors import InputRefused
 from liverseg.geometry import bounding_box
-from liverseg.intensity import normalize_hu
-from liverseg.resample import grid_for_spacing, resize, resize_labels
-from liverseg.training.cache import SAME_GRID_MM, Known, canonical_map, canonical_scan, write_cached
+from liverseg.resample import grid_for_spacing
+from liverseg.training.cache import (
+    SAME_GRID_MM,
+    Known,
+    canonical_map,
+    canonical_scan,
+    gray_on_grid,
+    labels_on_grid,
+    write_cached,
+)
 from liverseg.training.datasets import LabeledScan
 from liverseg.training.road_config import ScanConfig
 
@@ -63,9 +70,7 @@ def on_grid(
     hu, label = hu[box], label[box]
     shape = grid_for_spacing(hu.shape, spacing, target)
     low, high = settings.window_hu
-    image = resize(torch.from_numpy(normalize_hu(hu, (low, high))), shape).numpy()
-    small = resize_labels(np.ascontiguousarray(label), shape).astype(np.uint8)
-    image = np.round(image * 255).astype(np.uint8)
+    image, small = gray_on_grid(hu, shape, (low, high)), labels_on_grid(label, shape)
     if settings.size:
         image, small = (cropped_or_padded(array, settings.size) for array in (image, small))
     return image, small
@@ -77,8 +82,8 @@ def segments_on_grid(
     """Couinaud segments (1..8, uint8) of a scan on the very grid of :func:`on_grid`."""
     target = wanted_spacing(settings, label.shape, spacing)
     box = _region(label, spacing, settings)
-    cropped = np.ascontiguousarray(segments[box])
-    small = resize_labels(cropped, grid_for_spacing(cropped.shape, spacing, target)).astype(np.uint8)
+    cropped = segments[box]
+    small = labels_on_grid(cropped, grid_for_spacing(cropped.shape, spacing, target))
     return cropped_or_padded(small, settings.size) if settings.size else small
 
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from liverseg.errors import InputRefused
 from liverseg.geometry import bounding_box
-from liverseg.intensity import normalize_hu
-from liverseg.resample import grid_for_spacing, resize, resize_labels, resize_mask
-from liverseg.training.cache import WINDOW, Known, load_cached, write_cached
+from liverseg.resample import grid_for_spacing, resize_mask
+from liverseg.training.cache import Known, gray_on_grid, labels_on_grid, load_cached, write_cached
 from liverseg.writers.atomic import make_folder
 
 Spacing = tuple[float, float, float]
@@ -56,11 +54,10 @@ def make_sample(
             raise InputRefused(f"{case}: the label holds no liver; leave the scan out")
         hu, label, counted = hu[box], label[box], counted[box]
     shape = grid_for_spacing(hu.shape, spacing_mm, [target_mm] * 3)
-    gray = resize(torch.from_numpy(normalize_hu(np.ascontiguousarray(hu), WINDOW)), shape).numpy()
     return TrainingSample(
         case=case,
-        image=np.round(gray * 255).astype(np.uint8),
-        label=resize_labels(np.ascontiguousarray(label), shape).astype(np.uint8),
+        image=gray_on_grid(hu, shape),
+        label=labels_on_grid(label, shape),
         counted=resize_mask(np.ascontiguousarray(counted), shape),
     )
 
