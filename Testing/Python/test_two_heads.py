@@ -118,6 +118,7 @@ def test_both_tasks_are_learned_at_once_from_cases_with_and_without_segments(tmp
     assert (found == segments)[label > 0].mean() > 0.8
     export_bundle(tmp_path / "mine", "mine", {"stage2": run}, {})
     assert read_bundle(tmp_path / "mine").networks["stage2"].classes == classes_of(ScanConfig(segments=True))
+    assert "segments" in read_bundle(tmp_path / "mine").card["networks"]["stage2"]["unused"]
 
 
 def test_two_heads_that_cannot_work_are_told(tmp_path):

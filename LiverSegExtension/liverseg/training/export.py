@@ -60,6 +60,8 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         "held_out": settings["held_out"],
         "learned_from": _shown(settings),
     }
+    if config.scan.segments:
+        entry["unused"] = "its Couinaud segments: the engine splits the liver by the couinaud network"
     return built, entry
 
 
