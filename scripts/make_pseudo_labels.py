@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,8 @@ def label_slice(weak: WeakSlice, bundles: list[Bundle], device: str, variants: i
     return True
 
 
-def main() -> int:
+def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, or the given words."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", nargs="+", required=True, help="names or folders of bundles: the teachers")
     parser.add_argument("--data", type=Path, required=True, help="folder with ct_unlabelled/ and slices/")
@@ -127,7 +128,11 @@ def main() -> int:
     parser.add_argument("--slices", action="store_true", help="lesions on the weakly labeled slices too")
     parser.add_argument("--negatives", action="store_true", help="write the clear slices too")
     parser.add_argument("--device", default="auto")
-    arguments = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    arguments = read_arguments()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("liverseg").setLevel(logging.WARNING)
     try:

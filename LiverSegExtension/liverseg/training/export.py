@@ -67,7 +67,9 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
 
 def _shown(settings: dict[str, Any]) -> list[str]:
     """Cases that a run learned from, made-up patients left out; further ones go by their person."""
-    further = {person_of(name) for name in settings.get("further_cases", [])}
+    # A further case's name says in which folder it lay.
+    names = [name.rpartition(" in ")[0] or name for name in settings.get("further_cases", [])]
+    further = {person_of(name) for name in names}
     labeled = {name for name in settings["learned_from"] if not name.startswith("phantom_")}
     known = {person_of(name) for name in labeled}
     return sorted(labeled | (further - known))
