@@ -3,8 +3,9 @@
 scripts/compare_roads.py train --cache CACHE --splits splits.json --part 0 --minutes 60 --runs RUNS
 scripts/compare_roads.py settings patches_unet3d --cache CACHE ...   # what one of them is trained with
 
-CACHE holds what scripts/prepare_data.py writes (stage1, stage2), and two_heads (scripts/prepare_scans.py).
-The roads learn on these grids and in this HU window, as their experiment files do on their own ones.
+CACHE holds what scripts/prepare_data.py writes (stage1, stage2), perhaps planted (scripts/plant_lesions.py)
+and two_heads (scripts/prepare_scans.py, see docs/roads.md). The roads learn on these grids and in this HU
+window, as their experiment files do on their own ones. scripts/score_roads.py scores them.
 """
 
 from __future__ import annotations
@@ -43,17 +44,20 @@ class Learned:
         cache: its folder under --cache.
         experiment: its file in configs/experiment.
         settings: what differs from that file on these caches.
+        further: another folder under --cache, of cases beside them.
     """
 
     stage: str
     cache: str
     experiment: str
     settings: tuple[str, ...] = ()
+    further: str = ""
 
 
 NETWORKS = {
     "stage1": Learned("stage1", "stage1", "stage1"),
     "stage2": Learned("stage2", "stage2", "stage2"),
+    "stage2_planted": Learned("stage2", "stage2", "stage2", further="planted"),
     "two_level_unet_liver": Learned(
         "stage1",
         "stage1",
@@ -71,6 +75,18 @@ NETWORKS = {
     "two_heads": Learned("stage2", "two_heads", "two_heads", _LIVER),
 }
 
+# Stage 1 and stage 2 of each road; where a road has no network of its own for one, our default's.
+ROADS = {
+    "default": ("stage1", "stage2"),
+    "default, planted": ("stage1", "stage2_planted"),
+    "two_level_unet": ("two_level_unet_liver", "two_level_unet"),
+    "global_local_vae": ("global_local_vae_liver", "global_local_vae"),
+    "slices_resnet34": ("stage1", "slices_resnet34"),
+    "patches_unet3d": ("stage1", "patches_unet3d"),
+    "classic_unet3d": ("classic_unet3d", "stage2"),
+    "two_heads": ("stage1", "two_heads"),
+}
+
 
 def settings_of(name: str, arguments: argparse.Namespace) -> list[str]:
     """The words of scripts/train.py for a network, but for those given on the command line."""
@@ -84,8 +100,21 @@ def settings_of(name: str, arguments: argparse.Namespace) -> list[str]:
         f"trainer.minutes={arguments.minutes:g}",
         *_ALL,
         *learned.settings,
+        *([f"data.further=[{arguments.cache / learned.further}]"] if learned.further else []),
         *arguments.settings,
     ]
+
+
+def trainable(cache: Path) -> list[str]:
+    """The networks whose cases are there; the others are named in the log."""
+    names = []
+    for name, learned in NETWORKS.items():
+        missing = [part for part in (learned.cache, learned.further) if not (cache / part).is_dir()]
+        if missing:
+            log.warning("%s is left out: there is no %s", name, cache / missing[0])
+        else:
+            names.append(name)
+    return names
 
 
 def train_all(names: Sequence[str], arguments: argparse.Namespace) -> int:
@@ -127,7 +156,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("settings", nargs="*", help="further settings of scripts/train.py, for all of them")
     arguments = parser.parse_intermixed_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    names = arguments.only or list(NETWORKS)
+    names = arguments.only or trainable(arguments.cache)
     if arguments.what == "settings":
         for name in names:
             print(" ".join(settings_of(name, arguments)))
