@@ -19,6 +19,7 @@ from liverseg.training.road_config import NetworkConfig, ScanConfig
 from liverseg.training.run import train
 from liverseg.training.sampling import Places, Shares
 from liverseg.training.scan_task import ScanTask
+from liverseg.training.slice_loading import SliceRows, SliceTask
 from liverseg.training.slices import SliceChoice, export_slices
 from liverseg.training.tasks import LesionTask, Task
 from made_data import write_tiny_livers
@@ -157,4 +158,17 @@ def test_a_roads_samples_are_made_where_its_cases_lie(road, tmp_path, monkeypatc
     samples = Samples(task, 1)
     for number in range(12):
         (sample,) = samples[number]
+        assert {t.device.type for t in (sample.inputs, sample.target, sample.counted)} == {"meta"}
+
+
+def test_samples_of_exported_slices_are_made_where_they_lie_too(slices, monkeypatch):
+    case = load_cached(slices, "lits_004")
+    nowhere = torch.device("meta")
+    task = SliceTask({"lits_004": case.on(nowhere)}, Shares(), 0.0, (1, 16, 16), device=nowhere)
+    task._rows["lits_004"] = SliceRows.of(case)
+    noise = torch.randn
+    monkeypatch.setattr(torch, "Generator", lambda device: SimpleNamespace(manual_seed=lambda seed: None))
+    monkeypatch.setattr(torch, "randn", lambda *shape, generator, device: noise(*shape, device=device))
+    for number in range(12):
+        (sample,) = Samples(task, 1)[number]
         assert {t.device.type for t in (sample.inputs, sample.target, sample.counted)} == {"meta"}
