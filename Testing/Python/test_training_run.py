@@ -152,6 +152,8 @@ def test_with_shares_the_test_persons_neither_teach_nor_judge_while_training(tmp
         ("task", "patch", [30, 32, 32], "multiple of 4"),
         ("task", "lesion", 0.9, "sum to 1"),
         ("task", "kernels", [[3, 3, 3]], "1 entries for 3 levels"),
+        ("task", "flip", [3], "takes the axes 0"),
+        ("task", "flip", [2], "stage 2 alone"),
         ("optimizer", "loss", "hinge", "dice_ce"),
         ("data", "cache", "nowhere", "no folder nowhere"),
         ("data", "exclude", ["lits_099"], "no case of lits_099"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from liverseg.training import augment
 from liverseg.training.cache import CachedCase, Code, Known, cached_names, load_cached, write_cached
 from liverseg.training.persons import person_of
 from liverseg.training.sampling import CaseDraw, Places, Shares
@@ -146,6 +147,27 @@ def test_planted_lesions_come_into_livers_that_have_none():
         task = LesionTask({"a": healthy}, Shares(0, 1, 0), 0.0, (48, 48, 48), planted_share=share)
         targets = [task.sample(np.random.default_rng(n)).target for n in range(8)]
         assert sum(bool((target == Code.LESION).any()) for target in targets) == expected
+
+
+def test_patches_are_mirrored_with_their_labels_along_the_named_axes_alone():
+    label = np.zeros((32, 32, 32), dtype=np.uint8)
+    label[4:28, 4:28, 4:28] = Code.LIVER
+    label[6:12, 8:12, 8:12] = Code.LESION
+    case = cached("a", label)
+    assert case.image is not None
+    case.image[label == Code.LESION] = 30
+    task = LesionTask({"a": case}, Shares(0, 0, 1), 0.0, (32, 32, 32), flip=(0,))
+    task.change = augment.SpatialRange(0, 0, 0, 0)
+    task.center = lambda case, rng: np.array([15.5, 15.5, 15.5])
+    above = 0
+    for seed in range(20):
+        sample = task.sample(np.random.default_rng(seed))
+        lesion = torch.argwhere(sample.target == Code.LESION).float().mean(dim=0)
+        above += int(lesion[0] > 16)
+        assert lesion[1] < 12 and lesion[2] < 12
+        dark = sample.inputs[0][sample.target == Code.LESION].mean()
+        assert dark < sample.inputs[0][sample.target == Code.LIVER].mean()
+    assert 5 <= above <= 15
 
 
 def test_the_rough_liver_of_a_sample_sometimes_takes_neighbors_and_loses_parts():

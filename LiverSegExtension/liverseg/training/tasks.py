@@ -58,6 +58,7 @@ class Task:
         further: names of cases beside the labeled persons' (pseudo-labels, hard negatives).
         further_share: how often one of these is drawn.
         planted_share: how many patches of stage 2 get planted lesions.
+        flip: axes (0 z, 1 y, 2 x) along which half of the patches of stage 2 are mirrored.
         device: where the cases are kept and the samples made.
     """
 
@@ -68,6 +69,7 @@ class Task:
     further: tuple[str, ...] = ()
     further_share: float = 0.0
     planted_share: float = 0.0
+    flip: tuple[int, ...] = ()
     device: torch.device = torch.device("cpu")
 
     spacing_mm: ClassVar[float]
@@ -165,6 +167,8 @@ class LesionTask(Task):
             rng,
             self.change,
         )
+        mirrored = [axis for axis in self.flip if rng.random() < 0.5]
+        image, label, *rest = (patch.flip(mirrored) for patch in (image, label, *rest))
         image = image / 255
         target = label.round().long()
         counted = rest[0] > 0.5 if rest else torch.ones_like(target, dtype=torch.bool)
