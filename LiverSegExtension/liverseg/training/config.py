@@ -21,6 +21,8 @@ class DataConfig:
         further_share: how often one of these is drawn.
         validate: held-out cases scored by their loss while training; 0 for none.
         workers: processes that draw samples.
+        pinned: samples come in page-locked memory, from which a GPU copies faster (where there is one).
+        persistent: the workers live on from epoch to epoch.
         on_gpu: keep the cases in the GPU's memory and make the samples there, without workers: many times
             faster than a few CPU cores can feed a GPU.
     """
@@ -33,6 +35,8 @@ class DataConfig:
     further_share: float = 0.2
     validate: int = 0
     workers: int = 1
+    pinned: bool = True
+    persistent: bool = True
     on_gpu: bool = False
 
 

@@ -269,6 +269,8 @@ def _train(config: RunConfig) -> Path:
         max_steps=min(config.trainer.steps, config.trainer.stop_after or config.trainer.steps),
         accumulate_grad_batches=config.trainer.accumulate,
         reload_dataloaders_every_n_epochs=1,
+        # TaskData gives each process of a distributed run its own samples.
+        use_distributed_sampler=False,
         num_sanity_val_steps=0,
         logger=loggers,
         callbacks=_callbacks(config, folder, validated),
