@@ -201,7 +201,8 @@ def plant_into(
 def imitate_stage1(target: torch.Tensor, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """A liver mask as stage 1 may give it: rough, dented, without lesions at the rim, with neighbors.
 
-    Without false neighbors a network believes the mask, and bowel in it becomes liver.
+    Without false neighbors a network believes the mask: bowel in it becomes liver, and a gallbladder, dark
+    and round, becomes a lesion.
 
     Args:
         target: (z, y, x) label codes.
@@ -212,8 +213,11 @@ def imitate_stage1(target: torch.Tensor, image: torch.Tensor, rng: np.random.Gen
     if rng.random() < 0.2:
         left_out = augment.smooth_noise(rng, shape, 5, target.device) > 0
         known = torch.where((target == Code.LESION) & left_out, 0.0, known)
-    if rng.random() < 0.3:
+    neighbors = rng.random()
+    if neighbors < 0.45:
         known = torch.maximum(known, _false_neighbors(known, image, rng))
+    elif neighbors < 0.6:
+        known = (augment.box_mean(known, 2 * int(rng.integers(3, 9)) + 1) > 0.1).float()
     if rng.random() < 0.15:
         known = torch.where(augment.smooth_noise(rng, shape, 4, target.device) > 1.2, 0.0, known)
     soft = augment.box_mean(known, 7)
@@ -223,11 +227,13 @@ def imitate_stage1(target: torch.Tensor, image: torch.Tensor, rng: np.random.Gen
 
 
 def _false_neighbors(known: torch.Tensor, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Tissue of one brightness near the liver, as a whole or in part: what a bowel or a kidney looks like."""
+    """Tissue of one brightness near the liver, as a whole or in part: gallbladder, bowel, kidney."""
     shape = (known.shape[0], known.shape[1], known.shape[2])
     near = (augment.box_mean(known, 21) > 0) & (known == 0)
-    like = (augment.box_mean(image, 5) - float(rng.uniform(0.35, 1.0))).abs() < 0.1
-    part = augment.smooth_noise(rng, shape, 4, known.device) > float(rng.uniform(-1, 1))
+    # Half of the time as dark as bile (-20 to 60 HU), else of any tissue but fat.
+    brightness = rng.uniform(0.35, 0.55) if rng.random() < 0.5 else rng.uniform(0.35, 1.0)
+    like = (augment.box_mean(image, 5) - float(brightness)).abs() < 0.1
+    part = augment.smooth_noise(rng, shape, 4, known.device) > float(rng.uniform(-2, 1))
     return (near & like & part).float()
 
 
