@@ -113,6 +113,7 @@ def _task(config: RunConfig, names: list[str], further: dict[str, CachedCase] | 
         further=tuple(further or ()),
         further_share=config.data.further_share,
         planted_share=0.0 if further is None else settings.planted,
+        flip=tuple(settings.flip),
         device=_sample_device(config),
     )
 
