@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import predict_cases
 from compare_roads import ROADS
 
-from liverseg.bundle import find_bundle
+from liverseg.bundle import find_bundle, read_bundle
 from liverseg.errors import LiverSegError, UsageError
 from liverseg.evaluation.comparison import compare_scores, write_comparison
 from liverseg.evaluation.evaluate import evaluate_folders
@@ -55,13 +55,14 @@ class Folders:
 
 
 def write_model(road: str, arguments: argparse.Namespace, folder: Path) -> None:
-    """The road's two networks and another bundle's Couinaud network as one model."""
+    """The road's two networks as one model, with another bundle's Couinaud network where it has none."""
     networks = {}
     for stage, run in zip(("stage1", "stage2"), ROADS[road], strict=True):
         networks[stage] = arguments.out / "networks" / run
         if not (networks[stage] / "card.json").exists():
             export_bundle(networks[stage], run, {stage: arguments.runs / run}, {})
-    networks["couinaud"] = find_bundle(arguments.couinaud).folder
+    if "segments" not in read_bundle(networks["stage2"]).card["networks"]["stage2"]:
+        networks["couinaud"] = find_bundle(arguments.couinaud).folder
     join_bundles(folder, road, networks)
 
 
@@ -119,6 +120,7 @@ def row(road: str, arguments: argparse.Namespace) -> list[str]:
         f"{large['found']} of {large['lesions']}",
         f"{lesions['false_lesions_per_ct']:.2f}",
         against(folders.compared / "comparison.json"),
+        f"{told['couinaud']['mean_dice']['mean']:.3f}" if told.get("couinaud") else "",
         f"{sum(seconds) / max(1, len(seconds)):.0f}",
     ]
 
@@ -146,6 +148,7 @@ HEADER = (
     "found of 10 mm",
     "false a CT",
     "lesion Dice against the default (95 %)",
+    "Couinaud Dice",
     "s a case",
 )
 

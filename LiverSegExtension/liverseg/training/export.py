@@ -61,7 +61,7 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         "learned_from": _shown(settings),
     }
     if config.scan.segments:
-        entry["unused"] = "its Couinaud segments: the engine splits the liver by the couinaud network"
+        entry["segments"] = "of its second head; used as stage 2 of a model without a couinaud network"
     return built, entry
 
 
