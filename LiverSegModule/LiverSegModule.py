@@ -186,5 +186,6 @@ class LiverSegModuleTest(ScriptedLoadableModuleTest):
                 skipped[name] = str(reason)
         if skipped:
             reasons = "; ".join(sorted(set(skipped.values())))
-            self.skipTest(f"{len(skipped)} of {len(scenarios())} scenarios were not played: {reasons}")
-        self.delayDisplay("Test passed")
+            words = _("{count} of {all} scenarios were not played: {reasons}")
+            self.skipTest(words.format(count=len(skipped), all=len(scenarios()), reasons=reasons))
+        self.delayDisplay(_("Test passed"))

@@ -17,6 +17,7 @@ from liverseg_mrml.segmentation_node import add_segmentation, write_segments
 from liverseg_mrml.staleness import set_stale
 from liverseg_mrml.subject_hierarchy import make_folder, put_into
 from liverseg_mrml.table_node import fill_table
+from liverseg_mrml.translation import _
 from liverseg_mrml.volume_node import add_volume, node_geometry
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,9 @@ def add_case_to_scene(
     """
     if volume_node is not None and not node_geometry(volume_node).matches(case.ct.geometry, SAME_GRID_MM):
         raise InputRefused(
-            f"{volume_node.GetName()} is not the CT of this result; choose the volume it came from"
+            _("{name} is not the CT of this result; choose the volume it came from").format(
+                name=volume_node.GetName()
+            )
         )
     folder = make_folder(scene, name, beside=volume_node)
     volume = add_volume(scene, case.ct, "CT") if volume_node is None else volume_node

@@ -17,6 +17,7 @@ from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segment_voxels import SegmentVoxels
 from liverseg_mrml.segmentation_node import segment_ids
 from liverseg_mrml.subject_hierarchy import put_into
+from liverseg_mrml.translation import _
 from liverseg_mrml.volume_node import volume_of
 
 # Opacity by layer; segments of a layer that is not named are hidden.
@@ -41,7 +42,11 @@ def apply_opacity_preset(nodes: CaseNodes, preset: str) -> None:
         UsageError: there is no such preset.
     """
     if preset not in OPACITY_PRESETS:
-        raise UsageError(f"no preset is called {preset!r}; there are: {', '.join(OPACITY_PRESETS)}")
+        raise UsageError(
+            _("no preset is called {preset}; there are: {names}").format(
+                preset=repr(preset), names=", ".join(OPACITY_PRESETS)
+            )
+        )
     opacity = OPACITY_PRESETS[preset]
     display = nodes.segmentation.GetDisplayNode()
     modified = display.StartModify()
@@ -66,7 +71,7 @@ def set_surface_smoothing(nodes: CaseNodes, factor: float) -> None:
         UsageError: a factor outside of 0..1.
     """
     if not 0 <= factor <= 1:
-        raise UsageError(f"a smoothing of {factor:g} is not from 0 to 1")
+        raise UsageError(_("a smoothing of {factor} is not from 0 to 1").format(factor=f"{factor:g}"))
     set_smoothing(nodes.segmentation, factor)
     make_surfaces(nodes.segmentation)
 
@@ -80,7 +85,11 @@ def rendering_volume(scene: Scene, nodes: CaseNodes, kind: str) -> Node:
             where voxels hold a part of something else, both are 0.
     """
     if kind not in VOLUME_ROLES:
-        raise UsageError(f"no rendering is called {kind!r}; there are: {', '.join(VOLUME_ROLES)}")
+        raise UsageError(
+            _("no rendering is called {kind}; there are: {names}").format(
+                kind=repr(kind), names=", ".join(VOLUME_ROLES)
+            )
+        )
     present = nodes.segmentation.GetNodeReference(VOLUME_ROLES[kind])
     ct = volume_of(nodes.volume)
     mask = SegmentVoxels(nodes).mask(segment_ids(nodes.segmentation)["liver"])

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from LiverSegModuleLib.EngineCommand import build_batch_arguments, child_environment
 from LiverSegModuleLib.EngineMessages import Message, PlainText, Progress, RunOutcome, RunState, Warned
 from LiverSegModuleLib.EngineProcess import EngineProcess, pythonSlicerPath
+from LiverSegModuleLib.EngineWords import inUsersLanguage
 from LiverSegModuleLib.InstallLogic import ensurePackages
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Parameter import engineOptions
@@ -72,9 +73,10 @@ class BatchSection:
         """Show what the engine says."""
         if isinstance(message, Progress):
             self.ui.batchProgressBar.value = round(100 * message.fraction)
+            stage = inUsersLanguage(message.message)
             left = in_words(self._timeLeft.seconds(message.fraction)) if self._timeLeft else ""
-            words = _("{stage}, about {time} left").format(stage=message.message, time=left)
-            self.ui.batchLabel.text = words if left else message.message
+            words = _("{stage}, about {time} left").format(stage=stage, time=left)
+            self.ui.batchLabel.text = words if left else stage
         elif isinstance(message, Warned | PlainText):
             self._log(message.message if isinstance(message, Warned) else message.text)
 

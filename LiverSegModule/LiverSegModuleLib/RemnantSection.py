@@ -8,6 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from LiverSegModuleLib.EngineWords import inUsersLanguage
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Session import Session
 
@@ -87,4 +88,4 @@ def _lines(remnant: Any) -> list[str]:
                 percent=round(remnant.percent_of_standardized), volume=round(remnant.standardized_liver_ml)
             )
         )
-    return [*lines, _("For information: {limits}").format(limits=USUAL_LIMITS)]
+    return [*lines, _("For information: {limits}").format(limits=inUsersLanguage(USUAL_LIMITS))]
