@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import qt
-from slicer.i18n import tr as _
 
 from LiverSegModuleLib.EngineMessages import (
     Failed,
@@ -19,6 +18,7 @@ from LiverSegModuleLib.EngineMessages import (
     parse_progress_line,
 )
 from LiverSegModuleLib.ProcessTree import kill_process_tree
+from LiverSegModuleLib.Translation import _
 
 
 def pythonSlicerPath() -> str:

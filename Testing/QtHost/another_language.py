@@ -71,7 +71,7 @@ language = Language()
 host.qt.installTranslator(language)
 sys.modules["slicer.i18n"] = i18n
 widget = host.open()
-from LiverSegModuleLib.SelfTest import showPatient  # noqa: E402
+from LiverSegModuleLib.SelfTestTools import showPatient  # noqa: E402
 
 # Names of what is in the scene are the user's own; the engine's hints and Couinaud's numerals are data.
 NAMES = re.compile(r"Select a Volume|LiverSeg(, .*)?|liverseg-.*|Segment Editor \(embedded\)|Made-up patient")
