@@ -14,7 +14,7 @@ from LiverSegModuleLib.EngineMessages import PlainText, Progress, RunOutcome, Ru
 from LiverSegModuleLib.EngineProcess import EngineProcess, pythonSlicerPath
 from LiverSegModuleLib.Parameter import Device, Quality, engineOptions
 from LiverSegModuleLib.SelfTestTools import (
-    SMALL,
+    chooseSmallPatient,
     coarseModel,
     openPanel,
     requirePackages,
@@ -123,15 +123,12 @@ def scenario_cancel_ends_the_child_within_two_seconds(test: Any) -> None:
 
 def scenario_a_made_up_patient_is_read_out_twice_and_the_second_run_taken_back(test: Any) -> None:
     widget = openPanel(test)
-    from liverseg.phantom import make_phantom
-    from liverseg_mrml.volume_node import add_volume
-
-    phantom = make_phantom(**SMALL)
-    volume = add_volume(slicer.mrmlScene, phantom.ct, "Made-up patient")
+    phantom = chooseSmallPatient(widget)
+    volume = widget._parameterNode.inputVolume
     session = widget.panel.session
     with tempfile.TemporaryDirectory() as folder:
         parameters = widget._parameterNode
-        parameters.inputVolume, parameters.device, parameters.quality = volume, Device.CPU, Quality.FAST
+        parameters.device, parameters.quality = Device.CPU, Quality.FAST
         parameters.model = coarseModel(Path(folder))
         widget.ui.applyButton.click()
         test.assertTrue(session.logic.isRunning)

@@ -44,6 +44,16 @@ def openPanel(test: Any) -> Any:
     return slicer.modules.LiverSegModuleWidget
 
 
+def chooseSmallPatient(widget: Any) -> Any:
+    """A made-up patient as the input; returns the ``liverseg.phantom.Phantom``."""
+    from liverseg.phantom import make_phantom
+    from liverseg_mrml.volume_node import add_volume
+
+    phantom = make_phantom(**SMALL)
+    widget._parameterNode.inputVolume = add_volume(slicer.mrmlScene, phantom.ct, "Made-up patient")
+    return phantom
+
+
 def showPatient(widget: Any) -> tuple[Any, Any]:
     """A made-up patient with its true masks as the result on screen; returns the nodes and the case."""
     from liverseg.case import CouinaudMethod, Provenance

@@ -46,12 +46,13 @@ class Application:
     applicationName = "Slicer"  # noqa: N815
 
     def __init__(self, temporary: Path, logic: Any) -> None:
+        self.testing = False
         self.temporaryPath = str(temporary)
         self._logic = logic
         self.startupCompleted = SimpleNamespace(connect=lambda slot: None)
 
     def testingEnabled(self) -> bool:
-        return False
+        return self.testing
 
     def applicationLogic(self) -> Any:
         return self._logic

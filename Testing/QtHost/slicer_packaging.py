@@ -1,13 +1,12 @@
 """A stand-in for ``slicer.packaging``, with the signatures of Slicer 5.12.
 
-By default every requirement is met. With a folder of its own for packages it installs by pip, from where pip's
-own settings say (``PIP_FIND_LINKS``), never from the network.
+By default every requirement is met. With a folder of its own for packages it installs by pip, from where
+pip's own settings say (``PIP_FIND_LINKS``), never from the network.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,17 +68,8 @@ class Packaging(ModuleType):
         """Put packages into the folder."""
         assert self.site is not None
         self.installed.append(requirements)
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-index",
-            "--target",
-            str(self.site),
-        ]
-        subprocess.run([*command, *options, *requirements], check=True, env=os.environ)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index"]
+        subprocess.run([*pip, "--target", str(self.site), *options, *requirements], check=True)
 
 
 def _listed(wanted: Wanted) -> list[Requirement]:
