@@ -18,6 +18,7 @@ from LiverSegModuleLib.SelfTestTools import (
     coarseModel,
     openPanel,
     requirePackages,
+    sameReadout,
     showPatient,
     waitUntil,
 )
@@ -138,6 +139,8 @@ def scenario_a_made_up_patient_is_read_out_twice_and_the_second_run_taken_back(t
         first = session.nodes
         test.assertIsNotNone(first, widget.ui.statusLabel.text)
         case, second = session.logic.run(volume, engineOptions(parameters))
+        # Waiting for it or not makes no difference.
+        sameReadout(test, first, second)
         session.show(second)
         test.assertEqual(widget.ui.versionComboBox.count, 2)
         test.assertFalse(first.segmentation.GetDisplayNode().GetVisibility())

@@ -96,6 +96,28 @@ def nodeIDs() -> list[str]:
     return sorted(scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes()))
 
 
+def sameReadout(test: Any, one: Any, other: Any) -> None:
+    """Two results of one CT: the same masks, numbers and table, voxel for voxel and digit for digit."""
+    from dataclasses import replace
+
+    from liverseg_mrml.from_scene import stored_case
+
+    a, b = stored_case(one), stored_case(other)
+    for name in ("liver", "couinaud", "lesions", "vessels"):
+        x, y = getattr(a.masks, name), getattr(b.masks, name)
+        test.assertTrue((x is None and y is None) or bool((x == y).all()), name)
+    test.assertEqual((a.liver, a.segments, a.summary), (b.liver, b.segments, b.summary))
+    # Each run gives its lesions ids of their own for DICOM.
+    test.assertEqual(*([replace(lesion, tracking_uid="") for lesion in each.lesions] for each in (a, b)))
+    test.assertEqual(cells(one.table), cells(other.table))
+
+
+def cells(table: Any) -> list[list[str]]:
+    """The texts of a table node."""
+    rows, columns = range(table.GetNumberOfRows()), range(table.GetNumberOfColumns())
+    return [[table.GetCellText(row, n) for n in columns] for row in rows]
+
+
 def column(widget: Any, number: int) -> list[str]:
     """The texts of a column of the lesion table, in the order on screen."""
     table = widget.ui.lesionTable

@@ -7,7 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from panel_host import ROOT, bare, click
+import pytest
+
+from panel_host import ROOT, bare, click, wait_until
+
+# For a process that must not need a network.
+OFFLINE = """
+import socket
+
+def refuse(*_args, **_options):
+    raise OSError("this test has no network")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+"""
 
 
 def test_a_crash_shows_the_reason_and_keeps_the_log(host, patient):
@@ -71,6 +83,47 @@ def test_the_batch_says_that_some_cases_failed(host, tmp_path, monkeypatch):
     assert ui.batchButton.text == "Run batch"
     assert "Some cases failed" in ui.batchLabel.text
     assert (tmp_path / "arguments").read_text().startswith(f"-m liverseg batch {tmp_path} -o {tmp_path}/out")
+    assert not host.dialogs
+
+
+def test_a_batch_from_the_panel_with_the_real_engine_and_without_a_network(host, tmp_path, monkeypatch):
+    import csv
+
+    import numpy as np
+
+    from liverseg.masks_reading import read_masks
+    from liverseg.phantom import write_nifti
+    from liverseg.reading import read_volume
+    from LiverSegModuleLib.Parameter import Device, Quality
+    from LiverSegModuleLib.SelfTestTools import chooseSmallPatient, coarseModel
+
+    # Every process of Python that is started from now on refuses to go online.
+    (tmp_path / "offline").mkdir()
+    (tmp_path / "offline" / "sitecustomize.py").write_text(OFFLINE, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'offline'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    widget, ui = host.widget, host.widget.ui
+    phantom = chooseSmallPatient(widget)
+    cts, out = tmp_path / "cts", tmp_path / "out"
+    (cts / "one").mkdir(parents=True)
+    write_nifti(phantom, cts / "one")
+    (cts / "broken.nii.gz").write_text("no image")
+    parameters = widget._parameterNode
+    parameters.device, parameters.quality = Device.CPU, Quality.FAST
+    parameters.model = coarseModel(tmp_path)
+    ui.batchCollapsibleButton.collapsed = False
+    ui.batchInput.currentPath, ui.batchOutput.currentPath = str(cts), str(out)
+    host.settle()
+    click(ui.batchButton)
+    assert widget.panel.batch.isRunning, host.dialogs
+    wait_until(host, lambda: not widget.panel.batch.isRunning, 300)
+    assert "Some cases failed" in ui.batchLabel.text and bare(ui.batchProgressBar).value() == 100
+    rows = {row["case"]: row for row in csv.DictReader((out / "summary.csv").open(encoding="utf-8"))}
+    assert {name: row["status"] for name, row in rows.items()} == {"broken": "failed", "one": "done"}
+    written = read_masks(out / "one", read_volume(cts / "one" / "ct.nii.gz")).masks
+    voxel_ml = phantom.ct.geometry.voxel_volume_ml
+    assert float(rows["one"]["liver_ml"]) == pytest.approx(written.liver.sum() * voxel_ml, abs=1e-3)
+    assert written.liver.sum() == pytest.approx(phantom.masks.liver.sum(), rel=0.25)
+    assert int(rows["one"]["lesions"]) == len(set(np.unique(written.lesions)) - {0})
     assert not host.dialogs
 
 
