@@ -9,6 +9,7 @@ from liverseg.errors import InputRefused
 from liverseg.fingerprints import Fingerprints
 from liverseg.segment_tags import LAST_LESION_ID, last_lesion_id
 from liverseg_mrml.case_nodes import READOUT, TABLE_ROLE, CaseNodes
+from liverseg_mrml.drawn_checksum import keep_drawn_checksum
 from liverseg_mrml.edited_parts import keep_fingerprints
 from liverseg_mrml.markups import AxisLines, axes_of, place_axes
 from liverseg_mrml.readout_json import readout_text, stored_readout
@@ -86,6 +87,7 @@ def _show_readout(scene: Scene, nodes: CaseNodes, case: Case, run_warnings: tupl
     segmentation.SetAttribute(LAST_LESION_ID, str(last))
     shown = CaseNodes(nodes.volume, segmentation, nodes.table, axes, nodes.folder)
     keep_fingerprints(segmentation, Fingerprints.of(case.ct, case.masks))
+    keep_drawn_checksum(shown)
     set_stale(shown, False)
     log.debug("scene shows %d lesions", len(case.lesions))
     return shown
