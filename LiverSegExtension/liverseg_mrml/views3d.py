@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import slicer
 import vtk
 from scipy import ndimage
 
@@ -10,9 +11,9 @@ from liverseg.errors import UsageError
 from liverseg.geometry import bounding_box
 from liverseg.segment_tags import COUINAUD_LAYER, LESION_LAYER, LIVER_LAYER, VESSEL_LAYER
 from liverseg_mrml.case_nodes import CaseNodes
-from liverseg_mrml.closed_surfaces import make_surfaces, set_smoothing
+from liverseg_mrml.closed_surfaces import SMOOTHING, make_surfaces, set_smoothing
 from liverseg_mrml.grids import copy_into_image
-from liverseg_mrml.renderings import CONTRAST, MASKED, SURFACE, VOLUME_ROLES
+from liverseg_mrml.renderings import CONTRAST, MASKED, STALE, SURFACE, VOLUME_ROLES
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segment_voxels import SegmentVoxels
 from liverseg_mrml.segmentation_node import segment_ids
@@ -27,6 +28,7 @@ OPACITY_PRESETS: dict[str, dict[str, float]] = {
     "glass liver": {LIVER_LAYER: 0.2, LESION_LAYER: 1.0},
     "vessels": {LIVER_LAYER: 0.1, VESSEL_LAYER: 1.0, LESION_LAYER: 1.0},
 }
+PRESET = "LiverSeg.OpacityPreset"
 # Voxels so near to the liver's border hold a part of fat, lung or bowel.
 RIM_MM = 4.0
 # Vessels with contrast lie below, bone above.
@@ -56,12 +58,26 @@ def apply_opacity_preset(nodes: CaseNodes, preset: str) -> None:
         if shown is not None:
             display.SetSegmentOpacity3D(segment_id, shown)
     display.EndModify(modified)
+    nodes.segmentation.SetAttribute(PRESET, preset)
+
+
+def shown_preset(nodes: CaseNodes) -> str:
+    """The preset that was last applied to a case; "overview" is how a new one looks."""
+    kept = nodes.segmentation.GetAttribute(PRESET)
+    return kept if kept in OPACITY_PRESETS else next(iter(OPACITY_PRESETS))
 
 
 def offered_presets(nodes: CaseNodes) -> list[str]:
     """The presets of opacity that show something of a case: "vessels" only where it has vessels."""
     layers = {_layer_of(key) for key in segment_ids(nodes.segmentation)}
     return [name for name in OPACITY_PRESETS if name != "vessels" or VESSEL_LAYER in layers]
+
+
+def surface_smoothing(nodes: CaseNodes) -> float:
+    """The smoothing factor that a case's surfaces have."""
+    rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule
+    text = nodes.segmentation.GetSegmentation().GetConversionParameter(rule.GetSmoothingFactorParameterName())
+    return float(text) if text else SMOOTHING
 
 
 def set_surface_smoothing(nodes: CaseNodes, factor: float) -> None:
@@ -110,6 +126,7 @@ def rendering_volume(scene: Scene, nodes: CaseNodes, kind: str) -> Node:
         matrix.SetElement(row, 3, corner[row])
     node.SetIJKToRASMatrix(matrix)
     node.SetAndObserveImageData(image)
+    node.SetAttribute(STALE, None)
     node.SetAndObserveTransformNodeID(nodes.volume.GetTransformNodeID())
     if present is None:
         node.CreateDefaultDisplayNodes()

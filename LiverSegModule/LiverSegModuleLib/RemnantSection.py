@@ -23,6 +23,7 @@ class RemnantSection:
         ui.weightSpinBox.valueChanged.connect(lambda *_args: self.plan())
         session.caseChanged.connect(self.onCaseChanged)
         session.readoutChanged.connect(self.plan)
+        session.staleChanged.connect(self.onStaleChanged)
 
     def onCaseChanged(self) -> None:
         """A box for each segment of the result; ticks stay where the segment is still there."""
@@ -46,6 +47,10 @@ class RemnantSection:
             layout.addWidget(box, n // 5, n % 5)
             self.boxes[name] = box
 
+    def onStaleChanged(self) -> None:
+        """Say whether the remnant belongs to the masks."""
+        self.ui.staleRemnantLabel.visible = self.session.isStale and bool(self.resected())
+
     def resected(self) -> list[str]:
         """The numerals that are ticked."""
         return [name for name, box in self.boxes.items() if box.checked]
@@ -56,6 +61,7 @@ class RemnantSection:
         from liverseg_mrml.planning import plan_resection
 
         resected = self.resected()
+        self.onStaleChanged()
         if self.session.nodes is None or not resected:
             self.ui.remnantLabel.text = escape(_("Tick the segments to be resected."))
             if self.session.nodes is not None:
