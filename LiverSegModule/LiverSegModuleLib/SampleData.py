@@ -40,9 +40,15 @@ def registerSampleData(iconsFolder: Path) -> None:
         uris="",
         fileNames=madeUpName(),
         nodeNames=madeUpName(),
-        customDownloader=lambda source: [makePatient(slicer.mrmlScene)],
+        customDownloader=makeSample,
         thumbnailFileName=str(iconsFolder / "LiverSegModule.png"),
     )
+
+
+def makeSample(_source: Any) -> list[Any]:
+    """What Slicer's Sample Data module calls in place of a download."""
+    # One function, and no lambda: Slicer knows by it what is registered already.
+    return [makePatient(slicer.mrmlScene)]
 
 
 def makePatient(scene: Any, seed: int = 0) -> Any:
@@ -60,11 +66,14 @@ def downloadCTLiver() -> Any:
     """Slicer's CTLiver; from its cache when it was downloaded before.
 
     Raises:
-        RuntimeError: it could not be downloaded.
+        liverseg.errors.InputRefused: it could not be downloaded or read.
     """
     import SampleData
 
-    node = SampleData.downloadSample("CTLiver")
-    if node is None:
-        raise RuntimeError(_("CTLiver could not be downloaded; is the computer online?"))
-    return node
+    from liverseg.errors import InputRefused
+
+    # No node at all where the download failed, or None in its place where it could not be read.
+    nodes = SampleData.downloadSamples("CTLiver")
+    if not nodes or nodes[0] is None:
+        raise InputRefused(_("CTLiver could not be downloaded; is the computer online?"))
+    return nodes[0]
