@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liverseg.labels import HEPATIC_VEINS, LESION, LIVER, PORTAL_VEIN
+from liverseg.labels import HEPATIC_VEINS, LESION, LIVER, PORTAL_VEIN, VESSELS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Machado, Oliveira and Fernandes, IEEE TVCG 2009, 15:1291, severity 1; on linear RGB.
@@ -55,7 +55,8 @@ def difference(one, other, vision: str) -> float:
 def test_vessels_lesions_and_liver_are_far_apart_for_every_eye(vision: str) -> None:
     for one, other in itertools.combinations((PORTAL_VEIN, HEPATIC_VEINS, LESION, LIVER), 2):
         apart = difference(one, other, vision)
-        assert apart > 35, f"{one.name} and {other.name}: {apart:.0f}"
+        least = 40 if one in VESSELS else 30
+        assert apart > least, f"{one.name} and {other.name}: {apart:.0f}"
 
 
 @pytest.mark.parametrize("vision", VISIONS)
