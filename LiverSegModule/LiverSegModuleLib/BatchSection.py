@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -32,6 +33,7 @@ class BatchSection:
         self._process: EngineProcess | None = None
         self._timeLeft: TimeLeft | None = None
         ui.batchButton.clicked.connect(self.onRunOrCancel)
+        ui.batchListButton.clicked.connect(self.onChooseList)
 
     @property
     def isRunning(self) -> bool:
@@ -41,6 +43,14 @@ class BatchSection:
     def refresh(self) -> None:
         """Bring the button in line with the run."""
         self.ui.batchButton.text = _("Cancel batch") if self.isRunning else _("Run batch")
+
+    def onChooseList(self, *_args: object) -> None:
+        """A list or a table as the input; the button of the path chooses folders."""
+        path = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Choose a list of CTs"), "", _("Lists and tables (*.txt *.csv)")
+        )
+        if path:
+            self.ui.batchInput.currentPath = path
 
     def onRunOrCancel(self, *_args: object) -> None:
         """Start, or end the batch that goes on."""

@@ -118,9 +118,10 @@ class EngineProcess:
         crashed = self._process.exitStatus() == qt.QProcess.CrashExit
         self._finish(self._process.exitCode(), crashed)
 
-    def _onProcessError(self, *_args: object) -> None:
-        # All other errors are followed by finished(); a process that never started has no end.
-        if self._process.error() == qt.QProcess.FailedToStart:
+    def _onProcessError(self, error: object = None, *_args: object) -> None:
+        # All other errors are followed by finished(); a process that never started has no end. The error is
+        # taken as it is told: Qt 5 has a signal beside the function of that name.
+        if error == qt.QProcess.FailedToStart:
             logging.error("LiverSeg: the engine's process did not start")
             self._messages.append(Failed(_("the engine's program could not be started"), 1))
             self._finish(exitCode=0, crashed=True)

@@ -8,30 +8,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.ReviewLayout import REVIEW_LAYOUT, registerReviewLayout
 from LiverSegModuleLib.Session import Session
 
-# Slicer's own layouts end at 100 (vtkMRMLLayoutNode::SlicerLayoutUserView); extensions go far above.
-REVIEW_LAYOUT = 7312
-REVIEW_LAYOUT_XML = """
-<layout type="horizontal" split="true">
- <item splitSize="600"><view class="vtkMRMLSliceNode" singletontag="Red">
-  <property name="orientation" action="default">Axial</property>
-  <property name="viewlabel" action="default">R</property>
-  <property name="viewcolor" action="default">#F34A33</property></view></item>
- <item splitSize="400"><layout type="vertical" split="true">
-  <item><view class="vtkMRMLSliceNode" singletontag="Green">
-   <property name="orientation" action="default">Coronal</property>
-   <property name="viewlabel" action="default">G</property>
-   <property name="viewcolor" action="default">#6EB04B</property></view></item>
-  <item><view class="vtkMRMLSliceNode" singletontag="Yellow">
-   <property name="orientation" action="default">Sagittal</property>
-   <property name="viewlabel" action="default">Y</property>
-   <property name="viewcolor" action="default">#EDD54C</property></view></item>
-  <item><view class="vtkMRMLViewNode" singletontag="1">
-   <property name="viewlabel" action="default">1</property></view></item>
- </layout></item>
-</layout>
-"""
 NO_RENDERING, LIVER, CONTRAST, SURFACE = "none", "liver", "contrast", "surface"
 
 
@@ -117,12 +96,10 @@ class ViewSection:
 
     def onLayout(self, *_args: object) -> None:
         """Lay the views out."""
-        node = self.session.scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+        node = registerReviewLayout(self.session.scene)
         name = self.ui.layoutComboBox.currentData
         if node is None or not name:
             return
-        if name == "review" and not node.IsLayoutDescription(REVIEW_LAYOUT):
-            node.AddLayoutDescription(REVIEW_LAYOUT, REVIEW_LAYOUT_XML)
         numbers = {
             "review": REVIEW_LAYOUT,
             "conventional": slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView,

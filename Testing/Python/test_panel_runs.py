@@ -86,6 +86,28 @@ def test_the_batch_says_that_some_cases_failed(host, tmp_path, monkeypatch):
     assert not host.dialogs
 
 
+def test_a_list_of_cts_is_chosen_by_its_own_button(host, monkeypatch):
+    from types import SimpleNamespace
+
+    asked = []
+
+    def choose(parent, title, folder, kinds):
+        asked.append(kinds)
+        return "/cts/list.csv" if len(asked) == 1 else ""
+
+    # As PythonQt has it: the path alone.
+    qt = sys.modules["qt"]
+    monkeypatch.setattr(qt, "QFileDialog", SimpleNamespace(getOpenFileName=choose), raising=False)
+    ui = host.widget.ui
+    ui.batchCollapsibleButton.collapsed = False
+    host.settle()
+    click(ui.batchListButton)
+    assert ui.batchInput.currentPath == "/cts/list.csv" and "*.csv" in asked[0]
+    # Closed without a choice: what was there stays.
+    click(ui.batchListButton)
+    assert ui.batchInput.currentPath == "/cts/list.csv"
+
+
 def test_a_batch_from_the_panel_with_the_real_engine_and_without_a_network(host, tmp_path, monkeypatch):
     import csv
 

@@ -25,17 +25,17 @@ def sample_data(host, monkeypatch):
 
 @pytest.fixture
 def sources(sample_data):
-    from LiverSegModule import registerSampleData
+    from LiverSegModule import onStartupCompleted
 
-    registerSampleData()
+    onStartupCompleted()
     return {source.sampleName: source for source in sample_data.sources["LiverSeg"]}
 
 
 def test_both_samples_are_listed_once_under_liverseg_with_a_picture(sources, sample_data) -> None:
-    from LiverSegModule import registerSampleData
+    from LiverSegModule import onStartupCompleted
 
     assert list(sources) == ["CTLiver", "Made-up patient"]
-    registerSampleData()
+    onStartupCompleted()
     assert len(sample_data.sources["LiverSeg"]) == 2
     for source in sources.values():
         assert Path(source.thumbnailFileName).is_file()

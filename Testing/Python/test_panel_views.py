@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -24,8 +26,11 @@ def layouts(host):
 
     logic = slicer.vtkMRMLLayoutLogic()
     logic.SetMRMLScene(host.scene)
+    node = logic.GetLayoutNode()
     yield logic
     logic.SetMRMLScene(None)
+    # A singleton, which outlives a scene that is cleared.
+    host.scene.RemoveNode(node)
 
 
 def views(logic) -> dict[str, str]:
@@ -60,6 +65,22 @@ def test_each_layout_shows_the_views_that_its_name_promises(host, patient, layou
     node.SetViewArrangement(numbers["four-up"])
     choose(box, "")
     assert node.GetViewArrangement() == numbers["four-up"]
+
+
+def test_a_scene_that_was_saved_in_the_review_layout_has_its_views_where_the_panel_was_never_opened(
+    host, layouts, monkeypatch
+) -> None:
+    import LiverSegModule
+    from LiverSegModuleLib.ReviewLayout import REVIEW_LAYOUT
+    from sample_data import SampleData
+
+    monkeypatch.setitem(sys.modules, "SampleData", SampleData())
+    node = layouts.GetLayoutNode()
+    assert not node.IsLayoutDescription(REVIEW_LAYOUT)
+    LiverSegModule.onStartupCompleted()
+    # All that a scene file says of its layout.
+    node.SetViewArrangement(REVIEW_LAYOUT)
+    assert set(views(layouts)) == {"Red", "Green", "Yellow", "1"}
 
 
 def test_the_review_layout_gives_most_room_to_the_axial_slice(host, patient, layouts) -> None:
