@@ -2,9 +2,9 @@
 
 with_slicer_sources.py SLICER FOLDER    a checkout of Slicer's sources (branch 5.12); temporary folder
 
-``slicer.parameterNodeWrapper`` with its connectors, ``slicer.ScriptedLoadableModule``, ``slicer.packaging``
-and ``slicer.i18n`` come from the checkout; Qt, qMRML and ctk stay as in the host. Prints a line a scenario;
-the exit code tells whether all passed.
+``slicer.parameterNodeWrapper`` with its connectors, ``slicer.ScriptedLoadableModule``, ``slicer.packaging``,
+``slicer.i18n`` and the module SampleData come from the checkout; Qt, qMRML and ctk stay as in the host.
+Prints a line a scenario, and whether our CTLiver is Slicer's own; the exit code tells whether all passed.
 """
 
 from __future__ import annotations
@@ -110,9 +110,27 @@ def main(sources: Path, temporary: Path) -> int:
     load("slicer.parameterNodeWrapper", python / "parameterNodeWrapper" / "__init__.py")
     connectors = sys.modules["slicer.parameterNodeWrapper.guiConnectors"]
     connectors.type = lambda each: type(pythonqt_habits.bare(each))  # type: ignore[attr-defined]
+    load("SampleData", sources / "Modules" / "Scripted" / "SampleData" / "SampleData.py")
     sys.modules["qt"] = habits
     host.open()
-    return play(host)
+    return play(host) + compare_samples()
+
+
+def compare_samples() -> int:
+    """0 where our CTLiver is downloaded from where Slicer's is, and checked in the same way."""
+    import LiverSegModule  # noqa: PLC0415
+
+    LiverSegModule.onStartupCompleted()
+    sys.modules["SampleData"].SampleDataLogic()
+    found = {
+        (tuple(source.uris), tuple(source.checksums), tuple(source.fileNames), tuple(source.nodeNames))
+        for sources in slicer.modules.sampleDataSources.values()
+        for source in sources
+        if source.sampleName == "CTLiver"
+    }
+    categories = list(slicer.modules.sampleDataSources)
+    print(f"samples in {', '.join(categories)}; CTLiver is Slicer's own: {len(found) == 1}")
+    return 0 if len(found) == 1 and len(categories) > 1 else 1
 
 
 def play(host: Host) -> int:
@@ -135,7 +153,6 @@ def play(host: Host) -> int:
             failed += 1
             print("FAILED", name)
             traceback.print_exc()
-    host.close()
     print(f"{failed} failed")
     return failed
 
