@@ -16,7 +16,7 @@ from liverseg import __version__, calibration, stages
 from liverseg.bundle import Bundle, find_bundle
 from liverseg.case import Case, CouinaudMethod, Masks, Point, Provenance
 from liverseg.checks import check_volume
-from liverseg.couinaud import DEFAULT_METHOD, split_liver
+from liverseg.couinaud import DEFAULT_METHOD, SplitOptions, split_liver
 from liverseg.device import TILES, Rung, choose_device, is_out_of_memory
 from liverseg.errors import OutOfMemory, UsageError
 from liverseg.geometry import CanonicalOrder
@@ -154,10 +154,8 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
             liver,
             even.geometry,
             bundle,
-            options.split_segment_4,
-            method=options.couinaud_method,
-            vessels=vessels,
-            landmarks=options.landmarks,
+            SplitOptions(options.couinaud_method, options.split_segment_4, options.landmarks),
+            vessels,
         )
     couinaud = split.labels
     if uneven:

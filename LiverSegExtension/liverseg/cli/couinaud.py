@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from liverseg.bundle import Bundle
     from liverseg.case import Point
     from liverseg.cli.console import Listener
-    from liverseg.couinaud import Split
+    from liverseg.couinaud import Split, SplitOptions
     from liverseg.geometry import Geometry
     from liverseg.volume import Volume
 
@@ -88,10 +88,8 @@ class Splitter:
             liver,
             self._volume,
             self.bundle,
-            self._arguments.split_segment_4,
-            method=method_for(self._arguments.couinaud_method, False, bool(self._landmarks)),
-            vessels=self._vessels,
-            landmarks=self._landmarks,
+            split_options(self._arguments, False, self._landmarks),
+            self._vessels,
         )
         return self.last
 
@@ -125,10 +123,8 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
         liver,
         Volume(mask, geometry),
         bundle,
-        arguments.split_segment_4,
-        method=method_for(arguments.couinaud_method, vessels is not None, bool(landmarks)),
-        vessels=vessels,
-        landmarks=landmarks,
+        split_options(arguments, vessels is not None, landmarks),
+        vessels,
     )
     make_folder(out.resolve().parent)
     with written_whole(out) as temporary:
@@ -144,6 +140,16 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     lines = [f"Couinaud segments: {out} ({split.method.name}{sure}{approximate})"]
     listener.done(str(out), lines + ([f"Landmarks: {places}"] if places else []))
     return 0
+
+
+def split_options(
+    arguments: argparse.Namespace, has_vessels: bool, landmarks: dict[str, Point]
+) -> SplitOptions:
+    """How a command's options want a liver split."""
+    from liverseg.couinaud import SplitOptions
+
+    method = method_for(arguments.couinaud_method, has_vessels, bool(landmarks))
+    return SplitOptions(method, arguments.split_segment_4, landmarks)
 
 
 def method_for(asked: str | None, has_vessels: bool, has_landmarks: bool) -> str:
