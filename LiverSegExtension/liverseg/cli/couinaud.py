@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from liverseg.bundle import Bundle
-    from liverseg.case import Point
+    from liverseg.case import CouinaudMethod, Masks, Point
     from liverseg.cli.console import Listener
     from liverseg.couinaud import Split, SplitOptions
     from liverseg.geometry import Geometry
@@ -92,6 +93,42 @@ class Splitter:
             self._vessels,
         )
         return self.last
+
+    def split_again(self, masks: Masks, before: np.ndarray) -> tuple[Masks, CouinaudMethod, tuple[str, ...]]:
+        """Split the liver of edited masks anew; what differs from ``before`` is kept.
+
+        Args:
+            masks: on the volume's grid, their segments as edited.
+            before: uint8, the segments before the edits.
+
+        Returns:
+            The masks with the new segments, the method, and what is to be said of it.
+        """
+        from liverseg.couinaud import split_keeping_edits
+
+        liver = masks.liver | (masks.lesions > 0)
+        found = split_keeping_edits(liver, masks.couinaud, before, self._volume.geometry, self.split)
+        kept = (
+            f"{found.kept_ml:.1f} ml of the segments were drawn by hand and kept; the rest was split anew."
+            if found.kept_ml
+            else "No edit of the segments was found: the liver was split anew as a whole."
+        )
+        masks = replace(masks, couinaud=found.split.labels)
+        return masks, found.split.method, (*found.split.warnings, kept)
+
+
+def read_before(path: Path, volume: Volume) -> np.ndarray:
+    """The segments (uint8) of a result before it was edited.
+
+    Raises:
+        InputRefused: nothing to read, another grid, or no segments in it.
+    """
+    from liverseg.masks_reading import read_masks
+
+    read = read_masks(path, volume)
+    if not read.couinaud_given:
+        raise InputRefused(f"{path} holds no Couinaud segments; give the result as it was before the edits")
+    return read.masks.couinaud
 
 
 def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
