@@ -8,6 +8,7 @@ import pytest
 from liverseg.case import CouinaudMethod
 from liverseg.couinaud import Split, SplitOptions, split_keeping_edits, split_liver, split_segment_iv
 from liverseg.couinaud.crop import LiverCrop
+from liverseg.couinaud.said import is_of_a_split, is_of_the_segments, kept_sentence
 from liverseg.phantom import make_phantom
 
 
@@ -104,3 +105,24 @@ def test_edits_that_make_a_strange_liver_make_the_split_approximate(phantom):
     assert not np.any(found.split.labels == 1)
     assert found.split.method.approximate
     assert any("segment I is missing" in text for text in found.split.warnings)
+
+
+def test_every_warning_of_a_split_is_known_as_one(phantom):
+    mask, grid, vessels = phantom.masks.liver, phantom.ct.geometry, phantom.masks.vessels
+    resected = mask & (np.indices(mask.shape)[2] > mask.shape[2] // 2)
+    untold = np.where(vessels > 0, np.uint8(3), np.uint8(0))
+    portal = np.where(vessels == 1, np.uint8(1), np.uint8(0))
+    far = SplitOptions("landmarks", landmarks={"cava": (900.0, 0.0, 0.0)})
+    split = [
+        split_liver(mask, grid, None, far),
+        split_liver(resected, grid, None, SplitOptions("landmarks", split_segment_4=True)),
+        split_liver(mask, grid, None, SplitOptions("vessels")),
+        split_liver(mask, grid, None, SplitOptions("vessels"), untold),
+        split_liver(mask, grid, None, SplitOptions("vessels"), portal),
+    ]
+    warnings = [text for each in split for text in each.warnings]
+    assert len(set(warnings)) > 6
+    assert all(is_of_a_split(text) for text in [*warnings, kept_sentence(0.0), kept_sentence(1234.5)])
+    assert not is_of_a_split("The scan cuts the liver off (superior): its volume is a lower limit.")
+    doubtful = [text for text in split[1].warnings if is_of_the_segments(text)]
+    assert split[1].method.approximate and doubtful

@@ -105,16 +105,12 @@ class Splitter:
             The masks with the new segments, the method, and what is to be said of it.
         """
         from liverseg.couinaud import split_keeping_edits
+        from liverseg.couinaud.said import kept_sentence
 
         liver = masks.liver | (masks.lesions > 0)
         found = split_keeping_edits(liver, masks.couinaud, before, self._volume.geometry, self.split)
-        kept = (
-            f"{found.kept_ml:.1f} ml of the segments were drawn by hand and kept; the rest was split anew."
-            if found.kept_ml
-            else "No edit of the segments was found: the liver was split anew as a whole."
-        )
         masks = replace(masks, couinaud=found.split.labels)
-        return masks, found.split.method, (*found.split.warnings, kept)
+        return masks, found.split.method, (*found.split.warnings, kept_sentence(found.kept_ml))
 
 
 def read_before(path: Path, volume: Volume) -> np.ndarray:

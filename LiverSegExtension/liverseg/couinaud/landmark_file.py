@@ -39,6 +39,13 @@ _ALSO = {
 }
 
 
+def landmark_name(text: str) -> str | None:
+    """The landmark that people call so, or None."""
+    key = text.strip().lower().replace(" ", "_").replace("-", "_")
+    key = _ALSO.get(key, key)
+    return key if key in LANDMARKS else None
+
+
 def read_landmarks(path: Path) -> dict[str, Point]:
     """Landmarks by name, RAS mm, of a JSON file or of a Slicer markups file (``.mrk.json``).
 
@@ -67,9 +74,8 @@ def read_landmarks(path: Path) -> dict[str, Point]:
         named = [(k, _point(v, system, k, path.name)) for k, v in points.items() if k != "coordinateSystem"]
     found: dict[str, Point] = {}
     for name, point in named:
-        key = name.strip().lower().replace(" ", "_").replace("-", "_")
-        key = _ALSO.get(key, key)
-        if key not in LANDMARKS:
+        key = landmark_name(name)
+        if key is None:
             raise InputRefused(
                 f"{path.name} has a landmark {name!r}, which is not known; known are {', '.join(LANDMARKS)}"
             )
