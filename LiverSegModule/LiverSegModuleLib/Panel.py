@@ -16,6 +16,7 @@ from LiverSegModuleLib.RemnantSection import RemnantSection
 from LiverSegModuleLib.ResultsSection import ResultsSection
 from LiverSegModuleLib.RunLogic import enginePackages
 from LiverSegModuleLib.RunSection import RunSection
+from LiverSegModuleLib.SegmentsSection import SegmentsSection
 from LiverSegModuleLib.Session import Session
 from LiverSegModuleLib.ViewSection import ViewSection
 
@@ -40,6 +41,7 @@ class Panel:
         self.run = RunSection(ui, self.session, lambda: self.input.passed, str(requirements), log)
         self.results = ResultsSection(ui, self.session)
         self.correct = CorrectSection(ui, self.session, self.results.selectedIDs)
+        self.segments = SegmentsSection(ui, self.session)
         self.remnant = RemnantSection(ui, self.session)
         self.views = ViewSection(ui, self.session)
         exporting = Path(requirements).with_name("requirements-export.txt")
