@@ -113,9 +113,11 @@ def panel(out: Path) -> None:
             widget.panel.remnant.boxes[numeral].click()
         ui.heightSpinBox.value, ui.weightSpinBox.value = 172, 70
         _wait(host, lambda: widget.panel.run.devices.found is not None)
-        sections = ("inputs", "run", "results", "correct", "remnant", "views", "export", "compare", "batch")
-        for file, opened in (("Panel.png", sections[:4]), ("PanelMore.png", sections[4:8])):
-            for name in (*sections, "advanced"):
+        sections = ("inputs", "run", "results", "correct")
+        more = ("segments", "remnant", "views", "export", "compare", "batch")
+        ui.landmarksButton.click()
+        for file, opened in (("Panel.png", sections), ("PanelMore.png", more[:5])):
+            for name in (*sections, *more, "advanced"):
                 getattr(ui, f"{name}CollapsibleButton").collapsed = name not in opened
             ui.advancedCollapsibleButton.collapsed = file == "Panel.png"
             host.settle(300)

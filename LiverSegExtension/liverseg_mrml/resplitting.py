@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from liverseg.segment_tags import LAST_LESION_ID, LAST_LESION_ID_PARAMETER
 from liverseg.volume import Volume
 from liverseg_mrml.case_nodes import READOUT, CaseNodes
 from liverseg_mrml.drawn_split import drawn_split, keep_drawn_split
-from liverseg_mrml.landmark_points import landmarks_of, show_landmarks
+from liverseg_mrml.landmark_points import Landmarks, landmarks_of, show_landmarks
 from liverseg_mrml.readout_json import StoredReadout, stored_readout
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segments_reading import number_lesions, read_segments
@@ -43,6 +43,48 @@ class SplitWish:
     keep_edits: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class SplitInput:
+    """What a new split goes by, as it is in the scene now.
+
+    Attributes:
+        ct: the CT; masks are on its grid.
+        liver: bool (k, j, i), lesions included.
+        vessels: uint8 or None: 1 portal vein, 2 hepatic veins and cava.
+        landmarks: points that a person moved, and those that still lie where they were guessed.
+    """
+
+    ct: Volume
+    liver: np.ndarray
+    vessels: np.ndarray | None
+    landmarks: Landmarks
+
+
+Splitter = Callable[[SplitInput, SplitWish], Split]
+
+
+def split_input(nodes: CaseNodes) -> SplitInput:
+    """What a new split would go by.
+
+    Raises:
+        InputRefused: there is no liver; or as :func:`liverseg_mrml.from_scene.case_from_nodes`.
+        UsageError: a landmark is not known.
+    """
+    ct = volume_of(nodes.volume)
+    return _input(nodes, ct, read_segments(nodes.segmentation, ct))
+
+
+def split_by(bundle: Bundle | None) -> Splitter:
+    """Splits in this process, by a model's network where the method wants it, which loads PyTorch."""
+
+    def split(given: SplitInput, wish: SplitWish) -> Split:
+        points = given.landmarks
+        options = SplitOptions(wish.method, wish.split_segment_4, points.placed, points.guessed)
+        return split_mask(given.liver, given.ct, bundle, options, given.vessels)
+
+    return split
+
+
 def guess_landmarks(scene: Scene, nodes: CaseNodes, bundle: Bundle | None) -> Node:
     """Show where the landmarks are guessed to lie in the liver as it is drawn now.
 
@@ -50,30 +92,29 @@ def guess_landmarks(scene: Scene, nodes: CaseNodes, bundle: Bundle | None) -> No
         bundle: whose learned split is the guess; without one it comes from the liver's shape.
 
     Raises:
-        InputRefused: there is no liver.
-        UsageError: as :func:`liverseg_mrml.landmark_points.show_landmarks`.
+        InputRefused, UsageError: as :func:`split_input`.
     """
-    ct = volume_of(nodes.volume)
-    crop = LiverCrop.of(_liver(read_segments(nodes.segmentation, ct)), ct.geometry)
-    if crop is None:
-        raise InputRefused("there is no liver to place landmarks in")
+    given = split_input(nodes)
+    crop = LiverCrop.of(given.liver, given.ct.geometry)
+    assert crop is not None
     return show_landmarks(scene, nodes, first_landmarks(crop, bundle))
 
 
 def split_again(
-    scene: Scene, nodes: CaseNodes, bundle: Bundle | None, wish: SplitWish
+    scene: Scene, nodes: CaseNodes, wish: SplitWish, split: Splitter, weights: Mapping[str, str] | None = None
 ) -> tuple[Case, CaseNodes]:
     """Split the liver as it is drawn now, measure, and bring the scene up to the new case.
 
     Vessels are those of the segmentation, landmarks those of :func:`guess_landmarks` as a person left them.
 
     Args:
-        bundle: the model whose network splits by shape and gives the first guess; None without PyTorch.
+        split: does it; :func:`split_by`, or a process of its own.
+        weights: hashes of the networks that do it, for the provenance.
 
     Raises:
         UsageError: the method or a landmark is not known.
-        InputRefused: edits are to be kept and nobody knows them; or as
-            :func:`liverseg_mrml.from_scene.case_from_nodes`. Nothing changed then.
+        InputRefused: edits are to be kept and nobody knows them; or as :func:`split_input`. Nothing changed
+            then.
     """
     if wish.method not in METHODS:
         raise UsageError(f"the Couinaud method {wish.method!r} is not known; use {', '.join(METHODS)}")
@@ -81,58 +122,55 @@ def split_again(
     ct = volume_of(nodes.volume, stored.source)
     number_lesions(nodes.segmentation)
     read = read_segments(nodes.segmentation, ct)
-    liver = _liver(read)
-    if not liver.any():
-        raise InputRefused("there is no liver to split")
-    split = _splitter(nodes, bundle, wish, read.masks.vessels)
-    if wish.keep_edits:
-        before = drawn_split(nodes.segmentation, ct.geometry)
-        if before is None:
-            raise InputRefused(
-                "what you drew cannot be told from what the last method drew, because this result was "
-                "measured from given masks or its CT was moved; split without keeping edits"
-            )
-        found = split_keeping_edits(
-            liver, read.masks.couinaud, before, ct.geometry, lambda mask: split(mask, ct)
+    given = _input(nodes, ct, read)
+    before = drawn_split(nodes.segmentation, ct.geometry)
+    if wish.keep_edits and before is None:
+        raise InputRefused(
+            "what you drew cannot be told from what the last method drew, because this result was "
+            "measured from given masks or its CT was moved; split without keeping edits"
         )
-        result, fresh = found.split, found.fresh
-        result = replace(result, warnings=(*result.warnings, kept_sentence(found.kept_ml)))
+    if wish.keep_edits and before is not None:
+        found = split_keeping_edits(
+            given.liver, read.masks.couinaud, before, ct.geometry, lambda liver: split(given, wish)
+        )
+        said = (*found.split.warnings, kept_sentence(found.kept_ml))
+        result, fresh = replace(found.split, warnings=said), found.fresh
     else:
-        result = split(liver, ct)
+        result = split(given, wish)
         fresh = result.labels
     run_warnings = (*(text for text in stored.warnings if not is_of_a_split(text)), *result.warnings)
-    case = _measured(nodes, ct, read, stored, result, run_warnings, bundle, wish)
+    case = _measured(nodes, ct, read, stored, result, run_warnings, weights or {}, wish)
     shown = refresh(scene, nodes, case, run_warnings)
     keep_drawn_split(nodes.segmentation, np.where(case.masks.liver, fresh, np.uint8(0)), ct.geometry)
     return case, shown
 
 
 def fresh_split(nodes: CaseNodes, bundle: Bundle | None) -> Callable[[np.ndarray, Volume], Split]:
-    """Splits liver that was added by hand, by the method of the case; reads the scene when it is called."""
+    """Splits liver that was added by hand, by the method of the case; reads the scene when it is called.
+
+    Args:
+        bundle: None for planes in place of the network: nothing loads PyTorch then.
+    """
 
     def split(liver: np.ndarray, ct: Volume) -> Split:
         parameters = stored_readout(nodes.segmentation.GetAttribute(READOUT)).provenance.parameters
         method = parameters.get("couinaud_method")
+        method = method if method in METHODS else next(iter(METHODS))
         wish = SplitWish(
-            method=method if method in METHODS else next(iter(METHODS)),
+            method="landmarks" if bundle is None and method == "shape" else method,
             split_segment_4=parameters.get("split_segment_4") is True,
         )
-        vessels = read_segments(nodes.segmentation, ct).masks.vessels if wish.method == "vessels" else None
-        return _splitter(nodes, bundle, wish, vessels)(liver, ct)
+        given = replace(split_input(nodes), ct=ct, liver=liver)
+        return split_by(bundle)(given, wish)
 
     return split
 
 
-def _liver(read: ReadMasks) -> np.ndarray:
-    return read.masks.liver | (read.masks.lesions > 0)
-
-
-def _splitter(
-    nodes: CaseNodes, bundle: Bundle | None, wish: SplitWish, vessels: np.ndarray | None
-) -> Callable[[np.ndarray, Volume], Split]:
-    points = landmarks_of(nodes)
-    options = SplitOptions(wish.method, wish.split_segment_4, points.placed, points.guessed)
-    return lambda liver, ct: split_mask(liver, ct, bundle, options, vessels)
+def _input(nodes: CaseNodes, ct: Volume, read: ReadMasks) -> SplitInput:
+    liver = read.masks.liver | (read.masks.lesions > 0)
+    if not liver.any():
+        raise InputRefused("there is no liver to split")
+    return SplitInput(ct, liver, read.masks.vessels, landmarks_of(nodes))
 
 
 def _measured(
@@ -142,13 +180,11 @@ def _measured(
     stored: StoredReadout,
     split: Split,
     warnings: tuple[str, ...],
-    bundle: Bundle | None,
+    weights: Mapping[str, str],
     wish: SplitWish,
 ) -> Case:
     provenance = stored.provenance
-    weights = dict(provenance.weights_sha256)
-    if bundle is not None and "couinaud" in bundle.sha256:
-        weights["couinaud"] = bundle.sha256["couinaud"]
+    hashes = {**provenance.weights_sha256, **weights}
     parameters = {
         **provenance.parameters,
         "measured_from": "segmentation node",
@@ -160,7 +196,9 @@ def _measured(
         ct,
         replace(read.masks, couinaud=split.labels),
         method=split.method,
-        provenance=replace(provenance, parameters=parameters, weights_sha256=weights),
+        provenance=replace(
+            provenance, parameters=parameters, weights_sha256={**provenance.weights_sha256, **weights}
+        ),
         tracking_uids=read.tracking_uids,
         reviews=read.reviews,
         confidences=read.confidences,

@@ -41,7 +41,7 @@ class Panel:
         self.run = RunSection(ui, self.session, lambda: self.input.passed, str(requirements), log)
         self.results = ResultsSection(ui, self.session)
         self.correct = CorrectSection(ui, self.session, self.results.selectedIDs)
-        self.segments = SegmentsSection(ui, self.session)
+        self.segments = SegmentsSection(ui, self.session, self.correct.editor)
         self.remnant = RemnantSection(ui, self.session)
         self.views = ViewSection(ui, self.session)
         exporting = Path(requirements).with_name("requirements-export.txt")

@@ -38,8 +38,8 @@ def methodText(method: Any) -> str:
 class SegmentsSection:
     """Splits the result on screen anew; what the reader painted stays while that is ticked."""
 
-    def __init__(self, ui: Any, session: Session) -> None:
-        self.ui, self.session = ui, session
+    def __init__(self, ui: Any, session: Session, editor: Any) -> None:
+        self.ui, self.session, self.editor = ui, session, editor
         self._filling = True
         for text, method in (
             (_("Shape of the liver"), "shape"),
@@ -121,6 +121,7 @@ class SegmentsSection:
                 keep_edits=bool(self.ui.keepEditsCheckBox.checked),
             )
             self.session.splitAgain(wish)
+            self.editor.forgetUndo()
             self._choose(wish.method)
             self.ui.segmentsLabel.text = "\n".join(self._said())
 

@@ -25,7 +25,7 @@ from liverseg_mrml.drawn_split import drawn_split  # noqa: E402
 from liverseg_mrml.from_scene import case_from_nodes, stored_case  # noqa: E402
 from liverseg_mrml.landmark_points import landmarks_of  # noqa: E402
 from liverseg_mrml.readout_json import stored_readout  # noqa: E402
-from liverseg_mrml.resplitting import SplitWish, fresh_split, guess_landmarks, split_again  # noqa: E402
+from liverseg_mrml.resplitting import SplitWish, fresh_split, guess_landmarks, split_again, split_by  # noqa: E402
 from liverseg_mrml.scene import make_scene, read_scene  # noqa: E402
 from liverseg_mrml.scene_writer import save_scene  # noqa: E402
 from liverseg_mrml.segment_voxels import SegmentVoxels  # noqa: E402
@@ -33,6 +33,8 @@ from liverseg_mrml.to_scene import add_case_to_scene, refresh  # noqa: E402
 from liverseg_mrml.versions import remove_case, show_case  # noqa: E402
 
 LANDMARKS = SplitWish("landmarks")
+# Without a model: no test here loads PyTorch, but the vessels' fallback.
+HERE = split_by(None)
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +127,10 @@ def test_landmarks_go_with_their_result(shown):
 def test_a_moved_landmark_moves_its_border_and_the_case_tells_method_and_confidence(shown, case):
     made, nodes = shown
     node = guess_landmarks(made.scene, nodes, None)
-    same, nodes = split_again(made.scene, nodes, None, LANDMARKS)
+    same, nodes = split_again(made.scene, nodes, LANDMARKS, HERE)
     assert (same.masks.couinaud == case.masks.couinaud)[case.masks.liver].mean() > 0.97
     move(node, "portal bifurcation", (0.0, 0.0, 20.0))
-    after, nodes = split_again(made.scene, nodes, None, LANDMARKS)
+    after, nodes = split_again(made.scene, nodes, LANDMARKS, HERE)
     upper = [np.isin(each.masks.couinaud, (7, 8)).sum() for each in (same, after)]
     assert upper[1] < 0.9 * upper[0]
     assert after.method.name == "planes from landmarks"
@@ -149,7 +151,7 @@ def test_border_and_liver_edits_stay_when_another_method_splits(shown, case, pha
     ball = stroke(nodes, case)
     voxels = SegmentVoxels(nodes)
     voxels.set_mask("liver", phantom.masks.liver)
-    after, nodes = split_again(made.scene, nodes, None, SplitWish("vessels"))
+    after, nodes = split_again(made.scene, nodes, SplitWish("vessels"), HERE)
     assert after.method.name == "guided by vessels"
     assert np.array_equal(after.masks.liver, phantom.masks.liver)
     assert np.array_equal(after.masks.couinaud > 0, after.masks.liver)
@@ -160,9 +162,9 @@ def test_border_and_liver_edits_stay_when_another_method_splits(shown, case, pha
     alone = split_liver(liver, grid, None, SplitOptions("vessels"), phantom.masks.vessels).labels
     assert (after.masks.couinaud == alone)[liver & ~ball].mean() > 0.97
     # The stroke is still known as the person's when a third split follows.
-    third, nodes = split_again(made.scene, nodes, None, LANDMARKS)
+    third, nodes = split_again(made.scene, nodes, LANDMARKS, HERE)
     assert np.all(third.masks.couinaud[ball] == 8)
-    dropped, _ = split_again(made.scene, nodes, None, SplitWish("landmarks", keep_edits=False))
+    dropped, _ = split_again(made.scene, nodes, SplitWish("landmarks", keep_edits=False), HERE)
     assert np.mean(dropped.masks.couinaud[ball] == 8) < 0.6
 
 
@@ -170,7 +172,7 @@ def test_what_measuring_filled_in_is_no_edit(shown, case, phantom):
     made, nodes = shown
     SegmentVoxels(nodes).set_mask("liver", phantom.masks.liver)
     nodes = refresh(made.scene, nodes, case_from_nodes(nodes))
-    after, _ = split_again(made.scene, nodes, None, SplitWish("vessels"))
+    after, _ = split_again(made.scene, nodes, SplitWish("vessels"), HERE)
     assert any(text.startswith("No edit of the segments") for text in after.warnings)
 
 
@@ -198,11 +200,11 @@ def test_update_splits_added_liver_anew_by_the_cases_method(case, phantom):
 
 def test_iva_and_ivb_come_and_go(shown, case):
     made, nodes = shown
-    divided, nodes = split_again(made.scene, nodes, None, SplitWish("landmarks", split_segment_4=True))
+    divided, nodes = split_again(made.scene, nodes, SplitWish("landmarks", split_segment_4=True), HERE)
     assert {"IVa", "IVb"} <= {segment.name for segment in divided.segments}
     ids = {nodes.segmentation.GetSegmentation().GetNthSegmentID(n) for n in range(30)}
     assert SegmentVoxels(nodes).couinaud_segment("IVb") in ids
-    whole, nodes = split_again(made.scene, nodes, None, LANDMARKS)
+    whole, nodes = split_again(made.scene, nodes, LANDMARKS, HERE)
     assert [segment.name for segment in whole.segments] == ["I", "II", "III", "IV", "V", "VI", "VII", "VIII"]
     with pytest.raises(UsageError, match="no segment IVb"):
         SegmentVoxels(nodes).couinaud_segment("IVb")
@@ -215,12 +217,12 @@ def test_edits_nobody_knows_are_not_guessed_and_nothing_changes(case):
     nodes = add_case_to_scene(made.scene, replace(case, provenance=given))
     before = nodes.segmentation.GetAttribute(READOUT)
     with pytest.raises(InputRefused, match="split without keeping edits"):
-        split_again(made.scene, nodes, None, LANDMARKS)
+        split_again(made.scene, nodes, LANDMARKS, HERE)
     assert nodes.segmentation.GetAttribute(READOUT) == before
-    again, _ = split_again(made.scene, nodes, None, SplitWish("landmarks", keep_edits=False))
+    again, _ = split_again(made.scene, nodes, SplitWish("landmarks", keep_edits=False), HERE)
     assert np.array_equal(again.masks.couinaud > 0, case.masks.liver)
     with pytest.raises(UsageError, match="not known"):
-        split_again(made.scene, nodes, None, SplitWish("magic"))
+        split_again(made.scene, nodes, SplitWish("magic"), HERE)
 
 
 def test_wrong_names_of_landmarks_are_one_clear_line(shown):
@@ -228,7 +230,7 @@ def test_wrong_names_of_landmarks_are_one_clear_line(shown):
     node = guess_landmarks(made.scene, nodes, None)
     node.SetNthControlPointLabel(0, "F-1")
     with pytest.raises(UsageError, match=r"'F-1' is not known; name it one of cava"):
-        split_again(made.scene, nodes, None, LANDMARKS)
+        split_again(made.scene, nodes, LANDMARKS, HERE)
     node.SetNthControlPointLabel(0, "Portal bifurcation")
     with pytest.raises(UsageError, match="two landmarks"):
         landmarks_of(nodes)
@@ -253,6 +255,6 @@ def test_points_and_edits_are_known_after_the_scene_was_saved_and_opened(shown, 
     size = len(found.segmentation.GetAttribute("LiverSeg.DrawnSplit"))
     assert size < 0.05 * case.masks.liver.size
     assert json.loads(found.landmarks.GetAttribute("LiverSeg.Guess"))
-    after, found = split_again(opened.scene, found, None, LANDMARKS)
+    after, found = split_again(opened.scene, found, LANDMARKS, HERE)
     assert np.all(stored_case(found).masks.couinaud[ball] == 8)
     assert after.lesions[0].tracking_uid == case.lesions[0].tracking_uid

@@ -81,6 +81,8 @@ def test_what_the_reader_painted_stays_until_it_is_unticked(host, patient, ui): 
     ball = five & (kept.masks.couinaud == 8)
     assert not host.dialogs and not session.isStale
     assert "drawn by hand and kept" in ui.segmentsLabel.text
+    editor = bare(host.widget.panel.correct.editor.widget)
+    assert editor.calls[-2:] == [("setSegmentationNode", None), ("setSegmentationNode", nodes.segmentation)]
     points = case.ct.geometry.to_ras(np.argwhere(five))
     stroke = np.zeros_like(five)
     stroke[tuple(np.argwhere(five)[np.linalg.norm(points - center, axis=1) <= 12.0].T)] = True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,11 @@ def add_couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"also write the first guess of the landmarks as {LANDMARK_SUFFIX}, to be moved in 3D Slicer",
     )
     p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
+    p.add_argument(
+        "--report", type=Path, metavar="FILE", help="also write method, confidence and warnings as JSON"
+    )
     p.add_argument("--overwrite", action="store_true", help="replace the output files")
+    p.add_argument("--json-progress", action="store_true", help="one JSON object a line on standard output")
 
 
 def add_method(p: argparse.ArgumentParser, flag: str) -> None:
@@ -130,8 +135,8 @@ def read_before(path: Path, volume: Volume) -> np.ndarray:
 def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     """A label map of the segments from any liver mask."""
     out, places = arguments.out, arguments.save_landmarks
-    for path in (out, *([places] if places else [])):
-        if path.exists() and not arguments.overwrite:
+    for path in (out, places, arguments.report):
+        if path is not None and path.exists() and not arguments.overwrite:
             raise UsageError(f"{path} is there already; choose another name, or --overwrite")
     if not out.name.endswith(".nii.gz"):
         raise UsageError(f"{out.name} is no name for a label map; end it with .nii.gz")
@@ -139,7 +144,7 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
         raise UsageError(f"{places.name} is no name for landmarks; end it with {LANDMARK_SUFFIX}")
     from liverseg.bundle import find_bundle
     from liverseg.couinaud import split_mask
-    from liverseg.couinaud.landmark_file import read_landmarks, write_landmarks
+    from liverseg.couinaud.landmark_file import read_guessed, read_landmarks, write_landmarks
     from liverseg.reading import read_labels
     from liverseg.volume import Volume
     from liverseg.writers.atomic import make_folder, written_whole
@@ -152,13 +157,9 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
     vessels = read_vessels(arguments.vessels, geometry) if arguments.vessels else None
     bundle = find_bundle(arguments.model)
-    split = split_mask(
-        liver,
-        Volume(mask, geometry),
-        bundle,
-        split_options(arguments, vessels is not None, landmarks),
-        vessels,
-    )
+    guessed = read_guessed(arguments.landmarks) if arguments.landmarks else {}
+    options = split_options(arguments, vessels is not None, landmarks)
+    split = split_mask(liver, Volume(mask, geometry), bundle, replace(options, guessed=guessed), vessels)
     make_folder(out.resolve().parent)
     with written_whole(out) as temporary:
         write_nifti(split.labels, geometry, temporary)
@@ -166,6 +167,10 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
         make_folder(places.resolve().parent)
         with written_whole(places) as temporary:
             write_landmarks(_guessed(liver, geometry, bundle), temporary)
+    if arguments.report:
+        make_folder(arguments.report.resolve().parent)
+        with written_whole(arguments.report) as temporary:
+            temporary.write_text(_report(split, bundle), encoding="utf-8")
     for warning in split.warnings:
         listener.warning(warning)
     sure = "" if split.method.confidence is None else f", confidence {split.method.confidence:.2f}"
@@ -183,6 +188,16 @@ def split_options(
 
     method = method_for(arguments.couinaud_method, has_vessels, bool(landmarks))
     return SplitOptions(method, arguments.split_segment_4, landmarks)
+
+
+def _report(split: Split, bundle: Bundle) -> str:
+    told = {
+        "method": asdict(split.method),
+        "warnings": list(split.warnings),
+        "model": bundle.name,
+        "weights_sha256": {"couinaud": bundle.sha256["couinaud"]},
+    }
+    return json.dumps(told, indent=1) + "\n"
 
 
 def method_for(asked: str | None, has_vessels: bool, has_landmarks: bool) -> str:
