@@ -47,15 +47,17 @@ class LiverSegModule(ScriptedLoadableModule):
             "and a lesion table. Everything is computed on this computer. For research; not a medical device."
         )
         self.parent.acknowledgementText = _("LiverSeg builds on 3D Slicer, MONAI and PyTorch.")
-        # The Sample Data module may not be loaded yet.
-        slicer.app.startupCompleted.connect(registerSampleData)
+        # The Sample Data module and the layouts may not be there yet.
+        slicer.app.startupCompleted.connect(onStartupCompleted)
 
 
-def registerSampleData(*_args) -> None:
-    """List CTLiver and the made-up patient in Slicer's Sample Data module."""
-    from LiverSegModuleLib import SampleData
+def onStartupCompleted(*_args) -> None:
+    """List our samples in Slicer's Sample Data module, and make our layout known to scenes that name it."""
+    from LiverSegModuleLib.ReviewLayout import registerReviewLayout
+    from LiverSegModuleLib.SampleData import registerSampleData
 
-    SampleData.registerSampleData(MODULE_FOLDER / "Resources" / "Icons")
+    registerReviewLayout(slicer.mrmlScene)
+    registerSampleData(MODULE_FOLDER / "Resources" / "Icons")
 
 
 class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -186,5 +188,6 @@ class LiverSegModuleTest(ScriptedLoadableModuleTest):
                 skipped[name] = str(reason)
         if skipped:
             reasons = "; ".join(sorted(set(skipped.values())))
-            self.skipTest(f"{len(skipped)} of {len(scenarios())} scenarios were not played: {reasons}")
-        self.delayDisplay("Test passed")
+            words = _("{count} of {all} scenarios were not played: {reasons}")
+            self.skipTest(words.format(count=len(skipped), all=len(scenarios()), reasons=reasons))
+        self.delayDisplay(_("Test passed"))

@@ -196,9 +196,7 @@ def _measured(
         ct,
         replace(read.masks, couinaud=split.labels),
         method=split.method,
-        provenance=replace(
-            provenance, parameters=parameters, weights_sha256={**provenance.weights_sha256, **weights}
-        ),
+        provenance=replace(provenance, parameters=parameters, weights_sha256=hashes),
         tracking_uids=read.tracking_uids,
         reviews=read.reviews,
         confidences=read.confidences,
