@@ -14,6 +14,7 @@ from liverseg.errors import UsageError
 from liverseg_mrml.case_nodes import LANDMARKS_ROLE, CaseNodes
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.subject_hierarchy import put_into
+from liverseg_mrml.translation import _
 
 # Attribute of the point list: where each point was guessed, in the node's own coordinates.
 GUESS = "LiverSeg.Guess"
@@ -87,9 +88,13 @@ def landmarks_of(nodes: CaseNodes) -> Landmarks:
         label = node.GetNthControlPointLabel(n)
         name = landmark_name(label)
         if name is None:
-            raise UsageError(f"the landmark {label!r} is not known; name it one of {', '.join(LANDMARKS)}")
+            raise UsageError(
+                _("the landmark {label} is not known; name it one of {names}").format(
+                    label=repr(label), names=", ".join(LANDMARKS)
+                )
+            )
         if name in found.placed or name in found.guessed:
-            raise UsageError(f"there are two landmarks {label!r}; remove one")
+            raise UsageError(_("there are two landmarks {label}; remove one").format(label=repr(label)))
         moved = np.asarray(node.GetNthControlPointPosition(n)) - np.asarray(guess.get(name, np.inf))
         group = found.placed if np.abs(moved).max() > MOVED_MM else found.guessed
         r, a, s = node.GetNthControlPointPositionWorld(n)

@@ -25,6 +25,7 @@ from liverseg_mrml.readout_json import StoredReadout, stored_readout
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segments_reading import number_lesions, read_segments
 from liverseg_mrml.to_scene import refresh
+from liverseg_mrml.translation import _
 from liverseg_mrml.volume_node import volume_of
 
 
@@ -117,7 +118,11 @@ def split_again(
             then.
     """
     if wish.method not in METHODS:
-        raise UsageError(f"the Couinaud method {wish.method!r} is not known; use {', '.join(METHODS)}")
+        raise UsageError(
+            _("the Couinaud method {method} is not known; use {methods}").format(
+                method=repr(wish.method), methods=", ".join(METHODS)
+            )
+        )
     stored = stored_readout(nodes.segmentation.GetAttribute(READOUT))
     ct = volume_of(nodes.volume, stored.source)
     number_lesions(nodes.segmentation)
@@ -126,8 +131,10 @@ def split_again(
     before = drawn_split(nodes.segmentation, ct.geometry)
     if wish.keep_edits and before is None:
         raise InputRefused(
-            "what you drew cannot be told from what the last method drew, because this result was "
-            "measured from given masks or its CT was moved; split without keeping edits"
+            _(
+                "what you drew cannot be told from what the last method drew, because this result was "
+                "measured from given masks or its CT was moved; split without keeping edits"
+            )
         )
     if wish.keep_edits and before is not None:
         found = split_keeping_edits(
@@ -169,7 +176,7 @@ def fresh_split(nodes: CaseNodes, bundle: Bundle | None) -> Callable[[np.ndarray
 def _input(nodes: CaseNodes, ct: Volume, read: ReadMasks) -> SplitInput:
     liver = read.masks.liver | (read.masks.lesions > 0)
     if not liver.any():
-        raise InputRefused("there is no liver to split")
+        raise InputRefused(_("there is no liver to split"))
     return SplitInput(ct, liver, read.masks.vessels, landmarks_of(nodes))
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
+from LiverSegModuleLib.EngineCommand import CouinaudFiles
+from LiverSegModuleLib.EngineMessages import RunOutcome, RunState
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Session import Session
+from LiverSegModuleLib.SplitFiles import read_guess, read_split
+from LiverSegModuleLib.SplitRun import SplitRun
 
 
 def methodName(name: str) -> str:
@@ -38,8 +44,8 @@ def methodText(method: Any) -> str:
 class SegmentsSection:
     """Splits the result on screen anew; what the reader painted stays while that is ticked."""
 
-    def __init__(self, ui: Any, session: Session, editor: Any) -> None:
-        self.ui, self.session, self.editor = ui, session, editor
+    def __init__(self, ui: Any, session: Session, editor: Any, run: SplitRun) -> None:
+        self.ui, self.session, self.editor, self.run = ui, session, editor, run
         self._filling = True
         for text, method in (
             (_("Shape of the liver"), "shape"),
@@ -79,21 +85,24 @@ class SegmentsSection:
         nodes = self.session.nodes
         if nodes is None:
             return
-        with telling(_("The landmarks could not be shown.")):
-            display = nodes.landmarks.GetDisplayNode() if nodes.landmarks is not None else None
-            if display is not None and display.GetVisibility():
-                display.SetVisibility(False)
-                self._listLandmarks()
-                return
-            from liverseg_mrml.resplitting import guess_landmarks
-
-            guess_landmarks(self.session.scene, nodes, self.session.bundle())
+        display = nodes.landmarks.GetDisplayNode() if nodes.landmarks is not None else None
+        if display is not None and display.GetVisibility():
+            display.SetVisibility(False)
             self._listLandmarks()
-            self._choose("landmarks")
-            self.ui.segmentsLabel.text = _(
-                "Drag the points to where they belong, then press Split again. Borders pass by all points; "
-                "those that you did not move count as guessed."
-            )
+            return
+        with telling(_("The landmarks could not be shown.")):
+            self._start("landmarks", self._onGuessed)
+
+    def _onGuessed(self, files: CouinaudFiles, _given: Any, _wish: Any) -> None:
+        from liverseg_mrml.landmark_points import show_landmarks
+
+        show_landmarks(self.session.scene, self.session.nodes, read_guess(files))
+        self._listLandmarks()
+        self._choose("landmarks")
+        self.ui.segmentsLabel.text = _(
+            "Drag the points to where they belong, then press Split again. Borders pass by all points; "
+            "those that you did not move count as guessed."
+        )
 
     def onGoTo(self, *_args: object) -> None:
         """Bring the views to the chosen landmark."""
@@ -109,23 +118,66 @@ class SegmentsSection:
             self.ui.segmentsLabel.text = nodes.landmarks.GetNthControlPointDescription(int(number))
 
     def onSplitAgain(self, *_args: object) -> None:
-        """Split the liver as it is drawn now."""
-        if self.session.nodes is None:
-            return
-        with telling(_("The liver could not be split again.")):
-            from liverseg_mrml.resplitting import SplitWish
+        """Split the liver as it is drawn now, or cancel the split that goes on."""
+        if self.run.isRunning:
+            self.run.cancel()
+        elif self.session.nodes is not None:
+            with telling(_("The liver could not be split again.")):
+                self._start(self.ui.methodComboBox.currentData, self._onSplit)
 
-            wish = SplitWish(
-                method=self.ui.methodComboBox.currentData,
-                split_segment_4=bool(self.ui.divideCheckBox.checked),
-                keep_edits=bool(self.ui.keepEditsCheckBox.checked),
-            )
-            self.session.splitAgain(wish)
-            self.editor.forgetUndo()
-            self._choose(wish.method)
-            self.ui.segmentsLabel.text = "\n".join(self._said())
+    def _onSplit(self, files: CouinaudFiles, given: Any, wish: Any) -> None:
+        from liverseg.errors import UsageError
+
+        split, weights = read_split(files, given)
+
+        def asSplit(now: Any, _wish: Any) -> Any:
+            if not bool((now.liver == given.liver).all()):
+                raise UsageError(_("the liver was edited meanwhile; press Split again once more"))
+            return split
+
+        self.session.splitAgain(wish, asSplit, weights)
+        self.editor.forgetUndo()
+        self._choose(wish.method)
+        self.ui.segmentsLabel.text = "\n".join(self._said())
+
+    def closeScene(self) -> None:
+        """The scene is about to close: a split of its liver is of no use."""
+        self.run.cancel()
 
     # --- inside
+
+    def _start(self, method: str, then: Callable[[CouinaudFiles, Any, Any], None]) -> None:
+        from liverseg_mrml.resplitting import SplitWish, split_input
+
+        wish = SplitWish(
+            method=method,
+            split_segment_4=bool(self.ui.divideCheckBox.checked),
+            keep_edits=bool(self.ui.keepEditsCheckBox.checked),
+        )
+        segmentation = self.session.nodes.segmentation
+        given = split_input(self.session.nodes)
+        parameters = self.session.parameters
+
+        def finished(outcome: RunOutcome, files: CouinaudFiles) -> None:
+            self._showRunning(False)
+            shown = self.session.nodes
+            if outcome.state == RunState.CANCELLED or shown is None or shown.segmentation is not segmentation:
+                self.ui.segmentsLabel.text = _("Cancelled")
+            elif outcome.state != RunState.DONE:
+                self.ui.segmentsLabel.text = _("Failed: {reason}").format(reason=outcome.words)
+                slicer.util.errorDisplay(outcome.words, windowTitle=_("LiverSeg"))
+            else:
+                with telling(_("The liver could not be split again.")):
+                    then(files, given, wish)
+
+        self.run.start(given, wish, parameters.model if parameters else "", finished)
+        if self.run.isRunning:
+            self._showRunning(True)
+            self.ui.segmentsLabel.text = _("The engine splits the liver")
+
+    def _showRunning(self, running: bool) -> None:
+        self.ui.splitAgainButton.text = _("Cancel") if running else _("Split again")
+        self.ui.landmarksButton.enabled = not running
 
     def _said(self) -> list[str]:
         from liverseg.couinaud.said import is_of_a_split

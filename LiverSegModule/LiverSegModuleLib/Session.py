@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -137,22 +136,26 @@ class Session:
             liverseg.errors.LiverSegError: the masks cannot be measured; nothing changed.
         """
         from liverseg_mrml.from_scene import case_from_nodes
+        from liverseg_mrml.resplitting import fresh_split
         from liverseg_mrml.to_scene import refresh
 
         self._keepReviewTime()
         with self._watch.paused():
-            case = case_from_nodes(self.nodes, self._freshSplit())
+            # Added liver is split by planes: the network would load PyTorch into Slicer.
+            case = case_from_nodes(self.nodes, fresh_split(self.nodes, None))
             self.nodes = refresh(self.scene, self.nodes, case)
             self._watch.nodes = self.nodes
         self.readoutChanged.emit()
         self.staleChanged.emit()
         return case
 
-    def splitAgain(self, wish: Any) -> Any:
+    def splitAgain(self, wish: Any, split: Any, weights: dict[str, str]) -> Any:
         """Split the liver as it is drawn now, measure, and bring the scene up to it.
 
         Args:
             wish: ``liverseg_mrml.resplitting.SplitWish``.
+            split: ``liverseg_mrml.resplitting.Splitter``.
+            weights: hashes of the networks that split.
 
         Returns:
             The ``liverseg.case.Case``.
@@ -160,32 +163,16 @@ class Session:
         Raises:
             liverseg.errors.LiverSegError: it cannot be split; nothing changed.
         """
-        from liverseg.errors import UsageError
         from liverseg_mrml.resplitting import split_again
 
         self._keepReviewTime()
-        bundle = self.bundle()
-        if bundle is None and wish.method == "shape":
-            raise UsageError("a split by shape needs PyTorch; press Apply once, which installs it")
         with self._watch.paused():
-            case, self.nodes = split_again(self.scene, self.nodes, bundle, wish)
+            case, self.nodes = split_again(self.scene, self.nodes, wish, split, weights)
             self._watch.nodes = self.nodes
         self.caseChanged.emit()
         self.readoutChanged.emit()
         self.staleChanged.emit()
         return case
-
-    def bundle(self) -> Any:
-        """The chosen model (``liverseg.bundle.Bundle``); None where PyTorch is not installed.
-
-        Raises:
-            liverseg.errors.ModelError: it is not there.
-        """
-        from liverseg.bundle import find_bundle
-
-        if importlib.util.find_spec("torch") is None:
-            return None
-        return find_bundle((self.parameters.model if self.parameters else "") or None)
 
     def currentCase(self) -> Any:
         """The result as a ``liverseg.case.Case``, brought up to date when it is stale."""
@@ -243,18 +230,6 @@ class Session:
             set_stale(self.nodes, True)
         else:
             keep_drawn_checksum(self.nodes)
-
-    def _freshSplit(self) -> Any:
-        """What splits liver that was added by hand; None where no model can be loaded."""
-        from liverseg.errors import ModelError
-        from liverseg_mrml.resplitting import fresh_split
-
-        try:
-            bundle = self.bundle()
-        except ModelError as error:
-            logging.warning("LiverSeg: added liver takes the nearest segment: %s", error)
-            return None
-        return None if bundle is None else fresh_split(self.nodes, bundle)
 
     def _onEdit(self) -> None:
         self.clock.touch()

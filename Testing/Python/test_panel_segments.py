@@ -1,16 +1,20 @@
 """The panel's section Segments by clicks: choose a method, move landmarks, split again, keep edits."""
 
+# ruff: noqa: N803, N815
+
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-# The window is the one of the panel's tests; what it needs is asked for there.
-from test_panel import bare, click, host, patient, shared  # noqa: F401
+from panel_host import bare, click, program, wait_until
 
 
 @pytest.fixture
-def ui(host, patient):  # noqa: F811
+def ui(host, patient):
     """The panel with a result, the section open."""
     ui = host.widget.ui
     ui.segmentsCollapsibleButton.collapsed = False
@@ -18,11 +22,42 @@ def ui(host, patient):  # noqa: F811
     return ui
 
 
+@pytest.fixture
+def here(monkeypatch):
+    """The engine in this process, which costs no start; the arguments and files are those of its own one."""
+    from liverseg.cli import main  # noqa: PLC0415
+    from LiverSegModuleLib import SplitRun  # noqa: PLC0415
+    from LiverSegModuleLib.EngineMessages import Failed, outcome_of  # noqa: PLC0415
+
+    class Here:
+        isRunning = False
+
+        def __init__(self, onMessage, onFinished) -> None:
+            self._finished = onFinished
+
+        def start(self, program, arguments, environment) -> None:
+            assert arguments[:2] == ["-m", "liverseg"]
+            code = main(arguments[2:])
+            said = [Failed(f"exit code {code}", code)] if code else []
+            self._finished(outcome_of(code, False, False, said))
+
+        def cancel(self) -> None: ...
+        def abandon(self) -> None: ...
+
+    monkeypatch.setattr(SplitRun, "EngineProcess", Here)
+
+
+def temporary_folders() -> list[Path]:
+    import slicer  # noqa: PLC0415
+
+    return list(Path(slicer.app.temporaryPath).glob("LiverSeg-*"))
+
+
 def choose(ui, method: str) -> None:
     ui.methodComboBox.currentIndex = ui.methodComboBox.findData(method)
 
 
-def test_landmarks_are_shown_moved_and_split_by(host, patient, ui):  # noqa: F811
+def test_landmarks_are_shown_moved_and_split_by(host, patient, ui, here):
     nodes, case = patient
     session = host.widget.panel.session
     assert ui.methodLabel.text == "Segments: made up"
@@ -50,7 +85,7 @@ def test_landmarks_are_shown_moved_and_split_by(host, patient, ui):  # noqa: F81
     assert ui.landmarksButton.text == "Show" and not points.GetDisplayNode().GetVisibility()
 
 
-def test_iva_and_ivb_reach_the_tables_and_the_remnants_boxes(host, patient, ui):  # noqa: F811
+def test_iva_and_ivb_reach_the_tables_and_the_remnants_boxes(host, patient, ui, here):
     choose(ui, "landmarks")
     box = bare(ui.divideCheckBox)
     box.click()
@@ -65,7 +100,7 @@ def test_iva_and_ivb_reach_the_tables_and_the_remnants_boxes(host, patient, ui):
     assert "IV" in panel.remnant.boxes and "IVa" not in panel.remnant.boxes
 
 
-def test_what_the_reader_painted_stays_until_it_is_unticked(host, patient, ui):  # noqa: F811
+def test_what_the_reader_painted_stays_until_it_is_unticked(host, patient, ui, here):
     from liverseg_mrml.border_edits import move_segment_border  # noqa: PLC0415
 
     nodes, case = patient
@@ -93,16 +128,72 @@ def test_what_the_reader_painted_stays_until_it_is_unticked(host, patient, ui): 
     assert "drawn by hand" not in ui.segmentsLabel.text
 
 
-def test_a_split_by_shape_takes_the_models_network(host, patient, ui):  # noqa: F811
+def test_a_split_by_shape_takes_the_networks_in_the_engines_own_process(host, patient, ui):
+    import sys  # noqa: PLC0415
+
+    before = "torch" in sys.modules
     choose(ui, "shape")
     click(ui.splitAgainButton)
+    run = host.widget.panel.segments.run
+    assert run.isRunning and ui.splitAgainButton.text == "Cancel"
+    assert not ui.landmarksButton.enabled
+    wait_until(host, lambda: not run.isRunning, 120)
     assert not host.dialogs
     case = host.widget.panel.session.currentCase()
     assert case.method.name == "learned from shape"
     assert case.provenance.weights_sha256.keys() == {"couinaud"}
+    assert ui.splitAgainButton.text == "Split again" and ui.landmarksButton.enabled
+    assert ("torch" in sys.modules) == before
+    assert not temporary_folders()
 
 
-def test_a_mistake_is_one_sentence_and_nothing_changes(host, patient, ui):  # noqa: F811
+def test_a_split_can_be_cancelled_and_fails_in_one_sentence(host, patient, ui, tmp_path, monkeypatch):
+    nodes, case = patient
+    run, before = host.widget.panel.segments.run, ui.liverLabel.text
+    program(tmp_path, "sleep 60")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    click(ui.splitAgainButton)
+    assert run.isRunning
+    click(ui.splitAgainButton)
+    assert not run.isRunning and ui.segmentsLabel.text == "Cancelled" and not host.dialogs
+    line = '{"event": "error", "message": "there is no such model", "exit_code": 2}'
+    program(tmp_path, f"echo '{line}'; exit 2")
+    click(ui.splitAgainButton)
+    wait_until(host, lambda: not run.isRunning)
+    assert host.dialogs == ["there is no such model"]
+    assert "no such model" in ui.segmentsLabel.text
+    program(tmp_path, "exit 0")
+    click(ui.splitAgainButton)
+    wait_until(host, lambda: not run.isRunning)
+    assert "left no split" in host.dialogs[-1]
+    assert ui.liverLabel.text == before and not temporary_folders()
+
+
+def test_an_edit_while_the_engine_splits_is_not_overwritten(host, patient, ui, here):
+    from liverseg_mrml.segment_voxels import SegmentVoxels  # noqa: PLC0415
+    from LiverSegModuleLib.SplitFiles import read_split  # noqa: PLC0415
+
+    nodes, case = patient
+    panel, smaller = host.widget.panel, case.masks.liver.copy()
+    smaller[: np.flatnonzero(case.masks.liver.any(axis=(1, 2)))[0] + 3] = False
+
+    def editing(files, given):
+        SegmentVoxels(nodes).set_mask("liver", smaller)
+        return read_split(files, given)
+
+    section = type(panel.segments)
+    original = section._onSplit.__globals__["read_split"]
+    section._onSplit.__globals__["read_split"] = editing
+    try:
+        click(ui.splitAgainButton)
+    finally:
+        section._onSplit.__globals__["read_split"] = original
+    assert "edited meanwhile" in host.dialogs[0]
+    assert panel.session.isStale
+    assert np.array_equal(panel.session.update().masks.liver, smaller)
+
+
+def test_a_mistake_is_one_sentence_and_nothing_changes(host, patient, ui, here):
     click(ui.landmarksButton)
     patient[0].landmarks.SetNthControlPointLabel(0, "F-1")
     choose(ui, "landmarks")
@@ -112,7 +203,7 @@ def test_a_mistake_is_one_sentence_and_nothing_changes(host, patient, ui):  # no
     assert ui.liverLabel.text == before
 
 
-def test_liver_that_was_painted_on_is_split_by_the_cases_method_on_update(host, patient, ui):  # noqa: F811
+def test_liver_that_was_painted_on_is_split_by_the_cases_method_on_update(host, patient, ui, here):
     from liverseg_mrml.segment_voxels import SegmentVoxels  # noqa: PLC0415
 
     nodes, case = patient
@@ -129,6 +220,6 @@ def test_liver_that_was_painted_on_is_split_by_the_cases_method_on_update(host, 
     assert "learned from shape" not in after.method.name, "the method of the case stays"
 
 
-def test_without_a_result_the_section_is_off(host):  # noqa: F811
+def test_without_a_result_the_section_is_off(host):
     assert not host.widget.ui.segmentsCollapsibleButton.enabled
     assert host.widget.ui.methodLabel.text == "No result yet."
