@@ -116,6 +116,9 @@ def panel(out: Path) -> None:
         sections = ("inputs", "run", "results", "correct")
         more = ("segments", "remnant", "views", "export", "compare", "batch")
         ui.landmarksButton.click()
+        _wait(host, lambda: not widget.panel.segments.run.isRunning)
+        ui.splitAgainButton.click()
+        _wait(host, lambda: not widget.panel.segments.run.isRunning)
         for file, opened in (("Panel.png", sections), ("PanelMore.png", more[:5])):
             for name in (*sections, *more, "advanced"):
                 getattr(ui, f"{name}CollapsibleButton").collapsed = name not in opened
