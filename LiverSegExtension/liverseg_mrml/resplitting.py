@@ -132,8 +132,8 @@ def split_again(
     if wish.keep_edits and before is None:
         raise InputRefused(
             _(
-                "what you drew cannot be told from what the last method drew, because this result was measured "
-                "from given masks, saved by an earlier version, or its CT was moved; split without keeping edits"
+                "what you drew cannot be told from what the last method drew: this result was measured from "
+                "given masks, saved by an earlier version, or its CT was moved; split without keeping edits"
             )
         )
     if wish.keep_edits and before is not None:
