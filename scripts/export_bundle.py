@@ -37,11 +37,12 @@ def main() -> int:
     parser.add_argument(
         "--confidence", type=Path, help="confidence.json of scripts/calibrate_confidence.py, for the card"
     )
+    parser.add_argument("--eight-bits", action="store_true", help="weights of half the size, 1/254 exact")
     arguments = parser.parse_args()
     runs = {stage: run for stage in STAGES if (run := getattr(arguments, stage)) is not None}
     try:
         facts = card_facts(arguments.facts, arguments.confidence)
-        export_bundle(arguments.out, arguments.name, runs, facts)
+        export_bundle(arguments.out, arguments.name, runs, facts, arguments.eight_bits)
     except LiverSegError as error:
         print(f"export_bundle: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,10 +1,12 @@
-"""Make copies of cached cases with made-up lesions in them, as further cases to train stage 2 on.
+"""Make copies of cached cases with further lesions in them, as further cases to train stage 2 on.
 
 scripts/plant_lesions.py --cache CACHE/stage2 --out CACHE/planted --copies 8
+scripts/plant_lesions.py --cache CACHE/stage2 --out CACHE/pasted_0 --pasted --splits splits.json --part 0
 scripts/train.py ... data.further=[CACHE/planted] data.further_share=0.25
 
-``task.planted`` plants while samples are drawn, which a GPU would wait for; copies are made once.
-A copy is named after its case and belongs to its person, so folds leave both out.
+Made-up lesions, or with --pasted other persons' real ones. ``task.planted`` plants while samples are drawn,
+which a GPU would wait for; copies are made once. A copy is named after its case and belongs to its person, so
+folds leave both out; pasted lesions are somebody else's, so the held-out part is named here already.
 """
 
 from __future__ import annotations
@@ -13,46 +15,99 @@ import argparse
 import logging
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from liverseg.errors import LiverSegError, UsageError
+from liverseg.errors import InputRefused, LiverSegError, UsageError
 from liverseg.training.cache import (
     STAGE2_SPACING,
+    CachedCase,
     cached_names,
     gray_of_hu,
     hu_of_gray,
     load_cached,
     write_cached,
 )
+from liverseg.training.persons import person_of
+from liverseg.training.splits import read_splits
+from liverseg.training.synth.pasted import LesionLibrary, build_library, paste_lesions
 from liverseg.training.synth.planted import plant_lesions
+
+Spacing = tuple[float, float, float]
+SPACING: Spacing = (STAGE2_SPACING,) * 3
 
 log = logging.getLogger("plant_lesions")
 
 
-def copies_of(cache: Path, case: str, copies: int, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def library_of(cache: Path, names: Sequence[str]) -> LesionLibrary:
+    """The real lesions of the named cases.
+
+    Raises:
+        InputRefused: they have none.
+    """
+    cases = {}
+    for name in names:
+        case = load_cached(cache, name)
+        if takes_lesions(case):
+            assert case.image is not None
+            cases[name] = (hu_of_gray(case.image.numpy()), case.label.numpy())
+    try:
+        return build_library(cases, SPACING, {person_of(name) for name in names})
+    except ValueError as error:
+        raise InputRefused(f"{cache}: {error}; train with made-up lesions (leave --pasted out)") from error
+
+
+def takes_lesions(case: CachedCase) -> bool:
+    """Whether lesions may be added: its own are labeled, and it is no phantom."""
+    return case.image is not None and case.known.lesions and not case.case.startswith("phantom_")
+
+
+def copies_of(
+    cache: Path, case: str, copies: int, seed: int, library: LesionLibrary | None = None
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, label (uint8) and image (uint8 of the window), both (z, y, x), of each copy of a case."""
     known = load_cached(cache, case)
     assert known.image is not None
-    hu = hu_of_gray(known.image.numpy())
+    hu, label = hu_of_gray(known.image.numpy()), known.label.numpy()
     for number in range(copies):
         rng = np.random.default_rng((seed, zlib.crc32(case.encode()), number))
-        planted, label = plant_lesions(hu, known.label.numpy(), (STAGE2_SPACING,) * 3, rng)
-        yield f"{case}_planted_{number}", label, gray_of_hu(planted)
+        if library is None:
+            planted, changed = plant_lesions(hu, label, SPACING, rng)
+        else:
+            result = paste_lesions(hu, label, SPACING, rng, library)
+            planted, changed = result.hu, result.label
+        yield f"{case}_{'planted' if library is None else 'pasted'}_{number}", changed, gray_of_hu(planted)
 
 
-def write_copies(case: str, cache: Path, out: Path, copies: int, seed: int) -> int:
+def write_copies(
+    case: str, cache: Path, out: Path, copies: int, seed: int, library: LesionLibrary | None = None
+) -> int:
     """Write the copies of one case as cached cases; returns how many, 0 for one that cannot take lesions."""
     known = load_cached(cache, case)
-    if known.image is None or not known.known.lesions or case.startswith("phantom_"):
+    if not takes_lesions(known):
         return 0
-    for name, label, image in copies_of(cache, case, copies, seed):
+    for name, label, image in copies_of(cache, case, copies, seed, library):
         write_cached(out, name, label, image, known.known, None)
     return copies
+
+
+def learned_from(names: list[str], splits: Path | None, part: str | None) -> list[str]:
+    """The cases that a training may use when this part of a splits file is held out.
+
+    Raises:
+        UsageError: only one of the two is given, or the file has no such part.
+        InputRefused: the splits file is damaged.
+    """
+    if (splits is None) != (part is None):
+        raise UsageError("--splits and --part go together: name the part that is held out")
+    if splits is None or part is None:
+        return names
+    held = read_splits(splits).unseen_persons(part)
+    return [name for name in names if person_of(name) not in held]
 
 
 def main() -> int:
@@ -60,6 +115,9 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, required=True, help="cache of stage 2")
     parser.add_argument("--out", type=Path, required=True, help="cache folder to write to")
     parser.add_argument("--copies", type=int, default=8, help="of each case")
+    parser.add_argument("--pasted", action="store_true", help="real lesions of the other cases, moved")
+    parser.add_argument("--splits", type=Path, help="splits file; without it all cases are used")
+    parser.add_argument("--part", help="part of the splits file that is held out")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=None, help="all cores when not given")
     arguments = parser.parse_args()
@@ -67,13 +125,14 @@ def main() -> int:
     try:
         if arguments.copies < 1:
             raise UsageError("--copies must be at least 1")
-        names = cached_names(arguments.cache)
+        names = learned_from(cached_names(arguments.cache), arguments.splits, arguments.part)
         work = partial(
             write_copies,
             cache=arguments.cache,
             out=arguments.out,
             copies=arguments.copies,
             seed=arguments.seed,
+            library=library_of(arguments.cache, names) if arguments.pasted else None,
         )
         with ProcessPoolExecutor(arguments.processes) as pool:
             made = list(pool.map(work, names))

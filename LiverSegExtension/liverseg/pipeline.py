@@ -17,6 +17,7 @@ from liverseg.bundle import Bundle, find_bundle
 from liverseg.case import Case, CouinaudMethod, Masks, Point, Provenance
 from liverseg.checks import check_volume
 from liverseg.couinaud import DEFAULT_METHOD, SplitOptions, split_liver
+from liverseg.couinaud.second_head import chosen_method
 from liverseg.device import TILES, Rung, choose_device, is_out_of_memory
 from liverseg.errors import OutOfMemory, UsageError
 from liverseg.geometry import CanonicalOrder
@@ -82,7 +83,8 @@ def part_of(progress: Progress, low: float, high: float, name: str) -> Progress:
 class NetworkMasks:
     """Liver, lesions (bool), lesion score and vessels, what each stage ran on, and warnings.
 
-    Arrays are in canonical order; ``vessels`` is as in :class:`~liverseg.case.Masks`.
+    Arrays are in canonical order; ``vessels`` is as in :class:`~liverseg.case.Masks`, ``segments`` those of a
+    stage 2 with two heads, as far as it looked.
     """
 
     liver: np.ndarray
@@ -91,6 +93,7 @@ class NetworkMasks:
     vessels: np.ndarray | None
     rungs: tuple[Rung, ...]
     warnings: tuple[str, ...]
+    segments: np.ndarray | None = None
 
 
 def segment(ct: Volume, options: SegmentOptions | None = None, progress: Progress = silent) -> Case:
@@ -147,14 +150,20 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
     liver, lesions, score = (
         np.ascontiguousarray(order.undo(a)) for a in (found.liver, found.lesions, found.score)
     )
-    vessels = None if found.vessels is None else np.ascontiguousarray(order.undo(found.vessels))
+    vessels, segments = (
+        None if a is None else np.ascontiguousarray(order.undo(a)) for a in (found.vessels, found.segments)
+    )
     with watch.stage("couinaud"):
         progress(0.8, "Couinaud segments")
         split = split_liver(
             liver,
             even.geometry,
             bundle,
-            SplitOptions(options.couinaud_method, options.split_segment_4, options.landmarks),
+            SplitOptions(
+                chosen_method(options.couinaud_method, bundle, segments),
+                options.split_segment_4,
+                options.landmarks,
+            ),
             vessels,
         )
     couinaud = split.labels
@@ -223,10 +232,7 @@ def _networks(
     if fine is None:
         return NetworkMasks(liver, lesions, score, None, (ran1.rung,), ran1.warnings)
     liver[rough.box], lesions[rough.box], score[rough.box] = fine.liver, fine.lesions, fine.lesion_score
-    vessels = None
-    if fine.vessels is not None:
-        vessels = np.zeros(hu.shape, dtype=np.uint8)
-        vessels[rough.box] = fine.vessels
+    vessels, segments = (_in_scan(a, rough.box, hu.shape) for a in (fine.vessels, fine.segments))
     return NetworkMasks(
         liver,
         lesions,
@@ -234,4 +240,14 @@ def _networks(
         vessels,
         (ran1.rung, ran2.rung),
         (*ran1.warnings, *ran2.warnings),
+        segments,
     )
+
+
+def _in_scan(labels: np.ndarray | None, box: stages.Box, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Labels of a crop in the whole scan, where there are any."""
+    if labels is None:
+        return None
+    whole = np.zeros(shape, dtype=np.uint8)
+    whole[box] = labels
+    return whole

@@ -54,12 +54,14 @@ class FineMasks:
     """Stage 2's masks on the crop (canonical order), and the lesion probability there.
 
     ``vessels`` is uint8 (1 portal vein, 2 hepatic veins) inside the liver; None where the network knows none.
+    ``segments`` is uint8 (1..8, everywhere) of a network with two heads; None of any other.
     """
 
     liver: np.ndarray
     lesions: np.ndarray
     lesion_score: np.ndarray
     vessels: np.ndarray | None = None
+    segments: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,10 @@ def find_lesions(
         return None, ran
     liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
     lesions = lesion_masks_from_scores(lesion_score, liver, crop, spacing, tuned)
-    return FineMasks(liver, lesions, lesion_score, vessels_in(scores, card.classes, liver & ~lesions)), ran
+    vessels = vessels_in(scores, card.classes, liver & ~lesions)
+    return FineMasks(
+        liver, lesions, lesion_score, vessels, segments_in(scores, card.classes, crop.shape)
+    ), ran
 
 
 def score_of(tissue: str, scores: torch.Tensor, classes: tuple[str, ...]) -> torch.Tensor:
@@ -258,3 +263,30 @@ def vessels_in(scores: torch.Tensor, classes: tuple[str, ...], where: np.ndarray
     )
     found = np.where(portal >= hepatic, np.uint8(PORTAL_VEIN.label), np.uint8(HEPATIC_VEINS.label))
     return np.where(where & (portal + hepatic > 0.5), found, np.uint8(0))
+
+
+def segments_in(
+    scores: torch.Tensor, classes: tuple[str, ...], shape: tuple[int, int, int]
+) -> np.ndarray | None:
+    """The likeliest Couinaud segment of each voxel, whatever its tissue.
+
+    Args:
+        scores: (classes, z, y, x) on the network's grid.
+        classes: their names; without "liver I" and so on there are no segments.
+        shape: of the finer grid of the result.
+
+    Returns:
+        uint8 1..8.
+    """
+    # Named "liver I" to "liver VIII", in this order.
+    numerals = [name.split()[1] for name in classes if name.startswith("liver ")]
+    if not numerals:
+        return None
+    best = torch.full(shape, -1.0)
+    found = torch.zeros(shape, dtype=torch.uint8)
+    for number, numeral in enumerate(numerals, start=1):
+        both = [n for n, name in enumerate(classes) if name.split()[-1] == numeral]
+        score = resize(scores[both].sum(dim=0), shape)
+        found[score > best] = number
+        best = torch.maximum(best, score)
+    return found.numpy()

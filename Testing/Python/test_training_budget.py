@@ -17,6 +17,7 @@ from liverseg.training import augment
 from liverseg.training.cache import Known, cached_names, load_cached, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.run import train
+from liverseg.training.splits import Part, Splits, write_splits
 from made_data import write_tiny_livers
 
 
@@ -112,3 +113,30 @@ def test_planting_tells_an_empty_cache_plainly(tmp_path, root):
     assert done.returncode == 3
     assert "no cached case" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_pasted_copies_take_no_lesion_of_a_held_out_person(tmp_path, root):
+    rng = np.random.default_rng(7)
+    liver = np.zeros((48, 56, 56), dtype=np.uint8)
+    liver[4:44, 4:52, 4:52] = 1
+    for case, gray in (("ircad_05", 60), ("ircad_06", 250)):
+        label, image = liver.copy(), rng.integers(155, 165, liver.shape).astype(np.uint8)
+        label[20:28, 20:28, 20:28] = 2
+        image[label == 2] = gray
+        write_cached(tmp_path / "cache", case, label, image, Known())
+    write_cached(
+        tmp_path / "cache", "ircad_14", liver, rng.integers(155, 165, liver.shape).astype(np.uint8), Known()
+    )
+    parts = (Part("0", ("ircad_006",), ("ircad_06",)), Part("1", ("ircad_005",), ("ircad_05",)))
+    write_splits(Splits("k-fold", "project-roi", 1, parts), tmp_path / "splits.json")
+    common = ("--cache", tmp_path / "cache", "--out", tmp_path / "out", "--pasted", "--processes", 1)
+    done = plant(root, *common, "--copies", 3, "--splits", tmp_path / "splits.json", "--part", 0)
+    assert done.returncode == 0, done.stderr
+    assert {name.split("_pasted")[0] for name in cached_names(tmp_path / "out")} == {"ircad_05", "ircad_14"}
+    copies = [load_cached(tmp_path / "out", f"ircad_14_pasted_{n}") for n in range(3)]
+    lesions = [copy.image[copy.label == 2].float() for copy in copies]
+    assert sum(len(gray) for gray in lesions) > 0
+    assert all(float(gray.max()) < 170 for gray in lesions if len(gray))
+    alone = plant(root, *common, "--part", 0)
+    assert alone.returncode == 2
+    assert "go together" in alone.stderr

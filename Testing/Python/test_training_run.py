@@ -18,6 +18,7 @@ from liverseg.bundle import load_network, read_bundle
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.cache import Known, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
+from liverseg.training.config_checks import check_config
 from liverseg.training.export import export_bundle, unseen_cases
 from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.persons import person_of
@@ -152,6 +153,7 @@ def test_with_shares_the_test_persons_neither_teach_nor_judge_while_training(tmp
         ("task", "patch", [30, 32, 32], "multiple of 4"),
         ("task", "lesion", 0.9, "sum to 1"),
         ("task", "kernels", [[3, 3, 3]], "1 entries for 3 levels"),
+        ("task", "flip", [3], "takes the axes 0"),
         ("optimizer", "loss", "hinge", "dice_ce"),
         ("data", "cache", "nowhere", "no folder nowhere"),
         ("data", "exclude", ["lits_099"], "no case of lits_099"),
@@ -164,6 +166,16 @@ def test_what_cannot_work_is_refused_before_anything_runs(part, name, value, sai
     with pytest.raises(UsageError, match=said):
         train(settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_only_patches_of_stage_2_are_mirrored(cache, tmp_path):
+    settings = config(cache, tmp_path / "run")
+    settings.task.flip = [2]
+    check_config(settings)
+    for name in ("stage1", "couinaud"):
+        settings.task.name = name
+        with pytest.raises(UsageError, match="stage 2 alone"):
+            check_config(settings)
 
 
 def test_an_empty_data_folder_is_said_plainly(tmp_path):

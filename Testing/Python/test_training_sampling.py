@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from liverseg.training import augment
 from liverseg.training.cache import CachedCase, Code, Known, cached_names, load_cached, write_cached
 from liverseg.training.persons import person_of
 from liverseg.training.sampling import CaseDraw, Places, Shares
@@ -148,18 +149,43 @@ def test_planted_lesions_come_into_livers_that_have_none():
         assert sum(bool((target == Code.LESION).any()) for target in targets) == expected
 
 
+def test_patches_are_mirrored_with_their_labels_along_the_named_axes_alone():
+    label = np.zeros((32, 32, 32), dtype=np.uint8)
+    label[4:28, 4:28, 4:28] = Code.LIVER
+    label[6:12, 8:12, 8:12] = Code.LESION
+    case = cached("a", label)
+    assert case.image is not None
+    case.image[label == Code.LESION] = 30
+    task = LesionTask({"a": case}, Shares(0, 0, 1), 0.0, (32, 32, 32), flip=(0,))
+    task.change = augment.SpatialRange(0, 0, 0, 0)
+    task.center = lambda case, rng: np.array([15.5, 15.5, 15.5])
+    above = 0
+    for seed in range(20):
+        sample = task.sample(np.random.default_rng(seed))
+        lesion = torch.argwhere(sample.target == Code.LESION).float().mean(dim=0)
+        above += int(lesion[0] > 16)
+        assert lesion[1] < 12 and lesion[2] < 12
+        dark = sample.inputs[0][sample.target == Code.LESION].mean()
+        assert dark < sample.inputs[0][sample.target == Code.LIVER].mean()
+    assert 5 <= above <= 15
+
+
 def test_the_rough_liver_of_a_sample_sometimes_takes_neighbors_and_loses_parts():
     target = torch.zeros((48, 48, 48), dtype=torch.long)
     target[12:36, 12:36, 6:28] = 1
-    image = torch.full(target.shape, 0.3)
+    image = torch.full(target.shape, 0.2)
     image[target > 0] = 0.6
-    image[12:36, 12:36, 28:40] = 0.9
-    beside, lost = [], []
-    for seed in range(60):
+    image[12:36, 12:36, 28:36] = 0.9
+    # A gallbladder: as dark as bile.
+    image[20:30, 36:44, 10:20] = 0.43
+    bowel, bile, lost = [], [], []
+    for seed in range(100):
         rough = imitate_stage1(target, image, np.random.default_rng(seed))
-        beside.append(float(rough[14:34, 14:34, 33:38].mean()))
+        bowel.append(float(rough[14:34, 14:34, 30:34].mean()))
+        bile.append(float(rough[22:28, 38:42, 12:18].mean()))
         lost.append(float(1 - rough[16:32, 16:32, 10:24].mean()))
-    assert 1 <= sum(share > 0.3 for share in beside) <= 20
-    assert 1 <= sum(share > 0.05 for share in lost) <= 30
-    assert np.median(beside) == 0
+    assert 3 <= sum(share > 0.3 for share in bowel) <= 40
+    assert 10 <= sum(share > 0.3 for share in bile) <= 50
+    assert 1 <= sum(share > 0.05 for share in lost) <= 40
+    assert np.median(bowel) < 0.05 and np.median(bile) == 0
     assert np.median(lost) < 0.01

@@ -8,9 +8,12 @@ import torch
 
 from liverseg.bundle import read_bundle
 from liverseg.errors import ModelError, UsageError
+from liverseg.geometry import CanonicalOrder, Geometry
+from liverseg.intensity import hu_of
 from liverseg.networks import build_network, size_multiple
+from liverseg.pipeline import SegmentOptions, segment
 from liverseg.stages import score_of
-from liverseg.training.cache import Known, load_cached, write_cached
+from liverseg.training.cache import WINDOW, Known, load_cached, write_cached
 from liverseg.training.config import (
     DataConfig,
     OptimizerConfig,
@@ -26,6 +29,7 @@ from liverseg.training.road_config import NetworkConfig, ScanConfig
 from liverseg.training.run import train
 from liverseg.training.scan_cache import SEGMENTS_FILE, cache_on_grid, load_segments
 from liverseg.training.scan_task import classes_of, in_segments
+from liverseg.volume import Volume
 from made_data import write_array
 
 DESCRIPTION = {
@@ -57,7 +61,7 @@ def config(cache, run) -> RunConfig:
         network=NetworkConfig(
             name="TwoHeads", options={"trunk": {"name": "DynUNet", "filters": [8, 16, 16]}}
         ),
-        scan=ScanConfig(segments=True),
+        scan=ScanConfig(segments=True, spacing_mm=[10.0, 10.0, 10.0]),
     )
 
 
@@ -116,8 +120,18 @@ def test_both_tasks_are_learned_at_once_from_cases_with_and_without_segments(tmp
     assert 2 * (liver.numpy() & (label > 0)).sum() / (liver.numpy().sum() + (label > 0).sum()) > 0.8
     found = (shares[1:9] + shares[9:]).argmax(0).numpy() + 1
     assert (found == segments)[label > 0].mean() > 0.8
-    export_bundle(tmp_path / "mine", "mine", {"stage2": run}, {})
-    assert read_bundle(tmp_path / "mine").networks["stage2"].classes == classes_of(ScanConfig(segments=True))
+    # One network, all of the read-out: it is stage 1, stage 2 and the split.
+    export_bundle(tmp_path / "mine", "mine", {"stage1": run, "stage2": run}, {})
+    card = read_bundle(tmp_path / "mine")
+    assert card.networks["stage2"].classes == classes_of(ScanConfig(segments=True))
+    assert "second head" in card.card["networks"]["stage2"]["segments"]
+    # In canonical order (S, P, L) as the cache is, 10 mm to a side.
+    ct = Volume(hu_of(image / 255, WINDOW), Geometry(image.shape, np.diag([-10.0, -10.0, 10.0, 1.0])))
+    case = segment(ct, SegmentOptions(device="cpu", model=str(tmp_path / "mine"), force=True))
+    assert case.method.name == "drawn with the lesions"
+    drawn = CanonicalOrder.of(ct.geometry).apply(case.masks.couinaud)
+    assert (drawn == segments)[(drawn > 0) & (label > 0)].mean() > 0.8
+    assert ((case.masks.couinaud > 0) == case.masks.liver).all()
 
 
 def test_two_heads_that_cannot_work_are_told(tmp_path):

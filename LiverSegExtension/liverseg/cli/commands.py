@@ -126,7 +126,7 @@ def _provenance_of_masks(ct: Volume, bundle: Bundle | None, last_lesion_id: int)
     return Provenance(
         version=__version__,
         model_name=bundle.name if bundle else None,
-        weights_sha256={"couinaud": bundle.sha256["couinaud"]} if bundle else {},
+        weights_sha256={n: s for n, s in bundle.sha256.items() if n == "couinaud"} if bundle else {},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         parameters={"masks": "given", "last_lesion_id": last_lesion_id},
         input=describe_input(ct),

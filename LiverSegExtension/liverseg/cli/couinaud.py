@@ -195,7 +195,7 @@ def _report(split: Split, bundle: Bundle) -> str:
         "method": asdict(split.method),
         "warnings": list(split.warnings),
         "model": bundle.name,
-        "weights_sha256": {"couinaud": bundle.sha256["couinaud"]},
+        "weights_sha256": {name: sha for name, sha in bundle.sha256.items() if name == "couinaud"},
     }
     return json.dumps(told, indent=1) + "\n"
 

@@ -23,7 +23,8 @@ from scipy import ndimage
 from liverseg import __version__, calibration, stages
 from liverseg.bundle import Bundle, find_bundle
 from liverseg.case import Case, CouinaudMethod, Masks, Provenance
-from liverseg.couinaud import split_liver
+from liverseg.couinaud import DEFAULT_METHOD, SplitOptions, split_liver
+from liverseg.couinaud.second_head import chosen_method
 from liverseg.device import Rung
 from liverseg.errors import InputRefused, UsageError
 from liverseg.evaluation.case_files import STAGE1_FILE, read_case
@@ -182,6 +183,7 @@ def _read_out(
     margins = [int(np.ceil(stages.MARGIN_MM / s)) for s in spacing]
     box = bounding_box(known, (margins[0], margins[1], margins[2]))
     vessels: np.ndarray | None = None
+    segments: np.ndarray | None = None
     rung: Rung | None = None
     if box is not None:
         rough = stages.RoughLiver(known, box)
@@ -192,11 +194,17 @@ def _read_out(
             if fine.vessels is not None:
                 vessels = np.zeros(hu.shape, dtype=np.uint8)
                 vessels[box] = fine.vessels
+            if fine.segments is not None:
+                segments = np.zeros(hu.shape, dtype=np.uint8)
+                segments[box] = fine.segments
     if true_liver:
         found, lesions = known, lesions & known
     found, lesions, score = (np.ascontiguousarray(order.undo(a)) for a in (found, lesions, score))
     vessels = None if vessels is None else np.ascontiguousarray(order.undo(vessels))
-    split = split_liver(found, ct.geometry, bundle)
+    segments = None if segments is None else np.ascontiguousarray(order.undo(segments))
+    split = split_liver(
+        found, ct.geometry, bundle, SplitOptions(chosen_method(DEFAULT_METHOD, bundle, segments))
+    )
     labels = label_lesions(lesions, ct.geometry)
     provenance = Provenance(
         version=__version__,

@@ -22,7 +22,7 @@ class Member:
 
     @property
     def description(self) -> dict[str, Any]:
-        """For :func:`liverseg.networks.build_network`, with one channel and three classes."""
+        """For :func:`liverseg.networks.build_network`, with one channel and three classes (or its own)."""
         return {"in_channels": 1, "out_channels": 3, **self.options}
 
 
@@ -54,4 +54,13 @@ MEMBERS: dict[str, Member] = {
     "SwinUNETR": Member(_CUBE, {"name": "SwinUNETR", "feature_size": 24}),
     "UNETR": Member(_CUBE, {"name": "UNETR", "hidden_size": 384, "patch": list(_CUBE)}),
     "TransUNet": Member(_CUBE, {"name": "TransUNet", "filters": _FOUR, "patch": list(_CUBE)}),
+    "TwoHeads": Member(
+        _CUBE,
+        {
+            "name": "TwoHeads",
+            "out_channels": 17,
+            "features": 16,
+            "trunk": {"name": "DynUNet", "filters": [16, 32, 64, 128, 192]},
+        },
+    ),
 }

@@ -27,6 +27,7 @@ from liverseg.training.clinical import FLOOR, Severity, fit_severity, fit_severi
 from liverseg.training.clinical_table import read_clinical_table
 from liverseg.training.config import ClinicalConfig
 from liverseg.training.persons import person_of
+from liverseg.training.scan_task import ScanTask
 from liverseg.training.tasks import Sample, Task
 from liverseg.writers.atomic import written_whole
 
@@ -144,13 +145,26 @@ class BurdenTask:
     def sample(self, rng: np.random.Generator) -> Sample:
         """A random sample; the same for the same state of ``rng``."""
         case = self.task.draw_case(rng)
-        name = next(n for n, c in self.task.cases.items() if c is case)
+        name = self._name_of(case)
         if name not in self._single:
             # The same task over this case alone, so that it is known whose the sample is.
             self._single[name] = replace(
                 self.task, cases={name: case}, further=(), further_share=0.0, phantom_share=1.0
             )
-        sample = self._single[name].sample(rng)
+        return self._told(self._single[name].sample(rng), name)
+
+    def numbered(self, seed: int, number: int) -> Sample:
+        """Sample ``number`` of a run, out of the task's queue where it has one."""
+        if not isinstance(self.task, ScanTask):
+            return self.sample(np.random.default_rng((seed, number)))
+        case, rng = self.task.drawn(seed, number)
+        return self._told(self.task.sample_of(case, rng), self._name_of(case))
+
+    def _name_of(self, case: CachedCase) -> str:
+        return next(name for name, known in self.task.cases.items() if known is case)
+
+    def _told(self, sample: Sample, name: str) -> BurdenSample:
+        """The sample with what is expected of its case."""
         return BurdenSample(
             sample.inputs, sample.target, sample.counted, sample.groups, self.expected.get(name)
         )

@@ -21,6 +21,8 @@ class DataConfig:
         further_share: how often one of these is drawn.
         validate: held-out cases scored by their loss while training; 0 for none.
         workers: processes that draw samples.
+        pinned: samples come in page-locked memory, from which a GPU copies faster (where there is one).
+        persistent: the workers live on from epoch to epoch.
         on_gpu: keep the cases in the GPU's memory and make the samples there, without workers: many times
             faster than a few CPU cores can feed a GPU.
     """
@@ -33,6 +35,8 @@ class DataConfig:
     further_share: float = 0.2
     validate: int = 0
     workers: int = 1
+    pinned: bool = True
+    persistent: bool = True
     on_gpu: bool = False
 
 
@@ -46,6 +50,7 @@ class TaskConfig:
         lesion, liver, anywhere: shares of patches, see ``sampling.Shares``.
         phantom_share: how often a made-up case is drawn.
         planted: share of stage 2's patches that get made-up lesions.
+        flip: axes (0 z, 1 y, 2 x) along which half of stage 2's patches are mirrored.
         filters: of each level of the network.
         kernels: (z, y, x) of each level; empty for 3 x 3 x 3.
         deep_supervision: coarser levels that give an output of their own while training.
@@ -58,6 +63,7 @@ class TaskConfig:
     anywhere: float = 0.1
     phantom_share: float = 0.1
     planted: float = 0.0
+    flip: list[int] = field(default_factory=list)
     filters: list[int] = field(default_factory=lambda: [16, 32, 64, 128, 192])
     kernels: list[list[int]] = field(default_factory=list)
     deep_supervision: int = 2

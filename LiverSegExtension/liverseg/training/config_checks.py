@@ -37,6 +37,7 @@ def check_config(config: RunConfig) -> None:
         Shares(task.lesion, task.liver, task.anywhere)
     except ValueError as error:
         raise UsageError(f"task.lesion, task.liver, task.anywhere: {error}") from error
+    check_flips(config)
     check_roads(config)
     try:
         multiples = size_multiple(described_network(config))
@@ -61,6 +62,18 @@ def check_config(config: RunConfig) -> None:
         raise UsageError("data.on_gpu needs a GPU: set trainer.accelerator=gpu, or data.on_gpu=false")
     if not Path(data.cache).is_dir():
         raise UsageError(f"data.cache: no folder {data.cache}; run scripts/prepare_data.py first")
+
+
+def check_flips(config: RunConfig) -> None:
+    """Refuse mirrored patches where left is not right.
+
+    Raises:
+        UsageError: the task is not stage 2, or an axis is none.
+    """
+    if set(config.task.flip) - {0, 1, 2}:
+        raise UsageError(f"task.flip is {list(config.task.flip)}; it takes the axes 0 (z), 1 (y) and 2 (x)")
+    if config.task.flip and config.task.name != "stage2":
+        raise UsageError("task.flip mirrors patches of stage 2 alone; organs and segments have sides")
 
 
 def check_judging(config: RunConfig, judging: Sequence[str]) -> None:

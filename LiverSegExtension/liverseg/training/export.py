@@ -60,12 +60,16 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         "held_out": settings["held_out"],
         "learned_from": _shown(settings),
     }
+    if config.scan.segments:
+        entry["segments"] = "of its second head; used as stage 2 of a model without a couinaud network"
     return built, entry
 
 
 def _shown(settings: dict[str, Any]) -> list[str]:
     """Cases that a run learned from, made-up patients left out; further ones go by their person."""
-    further = {person_of(name) for name in settings.get("further_cases", [])}
+    # A further case's name says in which folder it lay.
+    names = [name.rpartition(" in ")[0] or name for name in settings.get("further_cases", [])]
+    further = {person_of(name) for name in names}
     labeled = {name for name in settings["learned_from"] if not name.startswith("phantom_")}
     known = {person_of(name) for name in labeled}
     return sorted(labeled | (further - known))
@@ -106,7 +110,9 @@ def fits_stage(entry: dict[str, Any], stage: str) -> bool:
     return stage in _NEEDED and sees_ct and tissues >= _NEEDED[stage]
 
 
-def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any]) -> None:
+def export_bundle(
+    folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any], eight_bits: bool = False
+) -> None:
     """Write weights and card of the given runs into ``folder``; other networks of its card are kept.
 
     Args:
@@ -114,6 +120,7 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
         name: the model's name.
         runs: run folder for each stage to write.
         facts: what else the card says (sources, license, results); merged over what it said.
+        eight_bits: write the weights in eight bits instead of half precision.
 
     Raises:
         InputRefused: a folder holds no run, or that of another network.
@@ -127,7 +134,7 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
         if not fits_stage(entry, stage):
             raise InputRefused(f"{run} trained another network than {stage}")
         file = f"{stage}.safetensors"
-        sha256 = save_network(network, folder / file)
+        sha256 = save_network(network, folder / file, eight_bits)
         parameters = sum(p.numel() for p in network.parameters())
         networks[stage] = {**entry, "file": file, "sha256": sha256, "parameters": parameters}
     card["held_out"] = unseen_cases(list(networks.values()))

@@ -42,7 +42,7 @@ class Samples(Dataset[list[Sample]]):
 
     def __getitem__(self, number: int) -> list[Sample]:
         rng = np.random.default_rng((self.seed, number))
-        if isinstance(self.task, ScanTask):
+        if isinstance(self.task, ScanTask | BurdenTask):
             labeled = self.task.numbered(self.seed, number)
         else:
             labeled = self.task.sample(rng)
@@ -54,10 +54,10 @@ class Samples(Dataset[list[Sample]]):
 
 
 class Numbers(Sampler[int]):
-    """The numbers of the samples from ``first`` on, ``count`` of them."""
+    """The numbers of the samples from ``first`` on, ``count`` of them; both move on from epoch to epoch."""
 
-    def __init__(self, first: int, count: int) -> None:
-        self.first, self.count = first, count
+    def __init__(self) -> None:
+        self.first = self.count = 0
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.first, self.first + self.count))
@@ -66,8 +66,24 @@ class Numbers(Sampler[int]):
         return self.count
 
 
-def _as_list(samples: list[list[Sample]]) -> list[Sample]:
-    return [sample for part in samples for sample in part]
+class Batch(list[Sample]):
+    """The samples that come to the trainer together."""
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory; the loader calls it where it is asked to."""
+        return Batch(
+            replace(
+                sample,
+                inputs=sample.inputs.pin_memory(),
+                target=sample.target.pin_memory(),
+                counted=sample.counted.pin_memory(),
+            )
+            for sample in self
+        )
+
+
+def _as_batch(samples: list[list[Sample]]) -> Batch:
+    return Batch(sample for part in samples for sample in part)
 
 
 def _one_thread(worker: int) -> None:
@@ -87,19 +103,29 @@ class TaskData(pl.LightningDataModule):
         super().__init__()
         self.training, self.validation, self.config = training, validation, config
         self.unlabeled = unlabeled
+        self._loaders: dict[str, tuple[DataLoader[list[Sample]], Numbers]] = {}
 
-    def _loader(self, samples: Samples, numbers: Numbers) -> DataLoader[list[Sample]]:
-        # Samples made on a GPU are made where it is used.
-        workers = 0 if self.config.data.on_gpu else self.config.data.workers
-        return DataLoader(
-            samples,
-            batch_size=self.config.trainer.batch,
-            sampler=numbers,
-            num_workers=workers,
-            collate_fn=_as_list,
-            worker_init_fn=_one_thread,
-            prefetch_factor=4 if workers else None,
-        )
+    def _loader(self, name: str, samples: Samples, first: int, count: int) -> DataLoader[list[Sample]]:
+        """The loader of that name, led on to these samples; one for a run, so that its workers live on."""
+        if name not in self._loaders:
+            data, numbers = self.config.data, Numbers()
+            # Samples made on a GPU are made where it is used.
+            workers = 0 if data.on_gpu else data.workers
+            loader = DataLoader(
+                samples,
+                batch_size=self.config.trainer.batch,
+                sampler=numbers,
+                num_workers=workers,
+                collate_fn=_as_batch,
+                worker_init_fn=_one_thread,
+                prefetch_factor=4 if workers else None,
+                persistent_workers=data.persistent and workers > 0,
+                pin_memory=data.pinned and not data.on_gpu and torch.cuda.is_available(),
+            )
+            self._loaders[name] = loader, numbers
+        loader, numbers = self._loaders[name]
+        numbers.first, numbers.count = first, count
+        return loader
 
     def train_dataloader(self) -> DataLoader[list[Sample]]:
         """As many samples as the next epoch has steps for."""
@@ -111,7 +137,7 @@ class TaskData(pl.LightningDataModule):
         steps = min(trainer.steps_an_epoch, trainer.steps - self.trainer.global_step)
         first = (self.trainer.global_step * world + rank * steps) * a_step
         samples = Samples(self.training, self.config.seed, self.unlabeled, self.config.teacher.share)
-        return self._loader(samples, Numbers(first, max(1, steps) * a_step))
+        return self._loader("training", samples, first, max(1, steps) * a_step)
 
     def val_dataloader(self) -> DataLoader[list[Sample]] | list[Any]:
         """A fixed set of samples of held-out persons, or none."""
@@ -119,7 +145,7 @@ class TaskData(pl.LightningDataModule):
             return []
         # A seed of its own: no sample of the training is repeated.
         samples = Samples(self.validation, self.config.seed + 1_000_003)
-        return self._loader(samples, Numbers(0, self.config.data.validate))
+        return self._loader("validation", samples, 0, self.config.data.validate)
 
 
 class TaskModule(pl.LightningModule):
@@ -165,15 +191,15 @@ class TaskModule(pl.LightningModule):
     def _loss(self, samples: list[Sample]) -> torch.Tensor:
         losses, further = [], []
         for part in self._parts(samples):
-            outputs = self(torch.stack([s.inputs for s in part]).to(self.device))
+            outputs = self(self._stacked(part))
             if isinstance(outputs, Redrawn):
                 further += [self._redrawing(outputs)] * len(part)
                 outputs = outputs.logits
             losses += [
                 sample_loss(
                     output,
-                    sample.target.to(self.device),
-                    sample.counted.to(self.device),
+                    sample.target.to(self.device, non_blocking=True),
+                    sample.counted.to(self.device, non_blocking=True),
                     sample.groups,
                     self.loss,
                     self.foreground_from,
@@ -182,6 +208,10 @@ class TaskModule(pl.LightningModule):
                 for output, sample in zip(outputs, part, strict=True)
             ]
         return torch.stack([*losses, *further]).sum() / len(losses)
+
+    def _stacked(self, samples: list[Sample]) -> torch.Tensor:
+        # One by one: what lies in page-locked memory goes over while the CPU works on.
+        return torch.stack([sample.inputs.to(self.device, non_blocking=True) for sample in samples])
 
     def _parts(self, samples: list[Sample]) -> list[list[Sample]]:
         """The samples that go through the network together."""
@@ -202,9 +232,7 @@ class TaskModule(pl.LightningModule):
             self.teacher.follow(self.network, self.global_step)
             self._followed = self.global_step
         terms = [
-            self.teacher.disagreement(
-                self.network, torch.stack([s.inputs for s in part]).to(self.device), self.global_step
-            )
+            self.teacher.disagreement(self.network, self._stacked(part), self.global_step)
             for part in self._parts(samples)
         ]
         return torch.stack(terms).mean()

@@ -113,6 +113,7 @@ def _task(config: RunConfig, names: list[str], further: dict[str, CachedCase] | 
         further=tuple(further or ()),
         further_share=config.data.further_share,
         planted_share=0.0 if further is None else settings.planted,
+        flip=tuple(settings.flip),
         device=_sample_device(config),
     )
 
@@ -268,6 +269,8 @@ def _train(config: RunConfig) -> Path:
         max_steps=min(config.trainer.steps, config.trainer.stop_after or config.trainer.steps),
         accumulate_grad_batches=config.trainer.accumulate,
         reload_dataloaders_every_n_epochs=1,
+        # TaskData gives each process of a distributed run its own samples.
+        use_distributed_sampler=False,
         num_sanity_val_steps=0,
         logger=loggers,
         callbacks=_callbacks(config, folder, validated),

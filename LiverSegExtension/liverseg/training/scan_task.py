@@ -47,7 +47,11 @@ class ScanTask(Task):
         self.segments = {case: segments.to(self.device) for case, segments in self.segments.items()}
 
     def numbered(self, seed: int, number: int) -> Sample:
-        """Sample ``number`` of a run, out of a queue of mixed patches where one is set.
+        """Sample ``number`` of a run, out of a queue of mixed patches where one is set."""
+        return self.sample_of(*self.drawn(seed, number))
+
+    def drawn(self, seed: int, number: int) -> tuple[CachedCase, np.random.Generator]:
+        """The scan of sample ``number`` of a run, and the random numbers of its patch.
 
         Of each block of ``queue`` samples ``per_volume`` come from one scan, in a random order, as with a
         queue that loads a scan and takes so many patches from it.
@@ -55,11 +59,11 @@ class ScanTask(Task):
         rng = np.random.default_rng((seed, number))
         length = self.settings.queue
         if not length:
-            return self.sample(rng)
+            return self.draw_case(rng), rng
         block, place = divmod(number, length)
         order = np.random.default_rng((seed, _ORDER, block)).permutation(length)
         volume = (block * length + int(order[place])) // self.settings.per_volume
-        return self.sample_of(self.draw_case(np.random.default_rng((seed, _SCANS, volume))), rng)
+        return self.draw_case(np.random.default_rng((seed, _SCANS, volume))), rng
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """A random patch of a random scan."""

@@ -34,34 +34,45 @@ class SliceTask(Task):
 
     def _row_and_center(self, case: CachedCase, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         if case.case not in self._rows:
-            self._rows[case.case] = _rows_of(case)
-        lesion, liver, every = self._rows[case.case]
+            self._rows[case.case] = SliceRows.of(case)
+        rows = self._rows[case.case]
         kind = rng.random()
-        if kind < self.shares.lesion and len(lesion):
-            rows, least, most = lesion, Code.LESION, Code.LESION
-        elif kind < self.shares.lesion + self.shares.liver and len(liver):
-            rows, least, most = liver, Code.LIVER, Code.VESSEL
+        if kind < self.shares.lesion and len(rows.lesion):
+            chosen, least, most = rows.lesion, Code.LESION, Code.LESION
+        elif kind < self.shares.lesion + self.shares.liver and len(rows.liver):
+            chosen, least, most = rows.liver, Code.LIVER, Code.VESSEL
         else:
-            row = int(rng.choice(every))
-            return row, np.array([rng.uniform(0, n) for n in case.label.shape[1:]])
-        row = int(rng.choice(rows))
-        label = case.label[row].cpu().numpy()
-        voxels = np.argwhere((label >= least) & (label <= most))
+            row = int(rng.integers(len(rows.label)))
+            return row, np.array([rng.uniform(0, n) for n in rows.label.shape[1:]])
+        row = int(rng.choice(chosen))
+        voxels = np.argwhere((rows.label[row] >= least) & (rows.label[row] <= most))
         return row, voxels[int(rng.integers(len(voxels)))]
 
     @cached_property
-    def _rows(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _rows(self) -> dict[str, SliceRows]:
         return {}
 
 
-def _rows_of(case: CachedCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The slices of a case with a lesion, with liver, and all."""
-    flat = case.label.cpu().numpy().reshape(len(case.label), -1)
-    return (
-        np.flatnonzero((flat == Code.LESION).any(axis=1)),
-        np.flatnonzero((flat > 0).any(axis=1)),
-        np.arange(len(flat)),
-    )
+@dataclass(frozen=True, eq=False)
+class SliceRows:
+    """Which exported slices of a case hold what.
+
+    Attributes:
+        label: (n, y, x) on the CPU, wherever the case itself lies: a GPU need not be waited for.
+        lesion, liver: the slices with a lesion, and with liver.
+    """
+
+    label: np.ndarray
+    lesion: np.ndarray
+    liver: np.ndarray
+
+    @staticmethod
+    def of(case: CachedCase) -> SliceRows:
+        """Those of a case with labels of :class:`~liverseg.training.cache.Code`."""
+        label = case.label.cpu().numpy()
+        flat = label.reshape(len(label), -1)
+        lesion, liver = (flat == Code.LESION).any(axis=1), (flat > 0).any(axis=1)
+        return SliceRows(label, np.flatnonzero(lesion), np.flatnonzero(liver))
 
 
 class SliceDataset(Dataset[Sample]):

@@ -58,6 +58,7 @@ class Task:
         further: names of cases beside the labeled persons' (pseudo-labels, hard negatives).
         further_share: how often one of these is drawn.
         planted_share: how many patches of stage 2 get planted lesions.
+        flip: axes (0 z, 1 y, 2 x) along which half of the patches of stage 2 are mirrored.
         device: where the cases are kept and the samples made.
     """
 
@@ -68,6 +69,7 @@ class Task:
     further: tuple[str, ...] = ()
     further_share: float = 0.0
     planted_share: float = 0.0
+    flip: tuple[int, ...] = ()
     device: torch.device = torch.device("cpu")
 
     spacing_mm: ClassVar[float]
@@ -165,6 +167,8 @@ class LesionTask(Task):
             rng,
             self.change,
         )
+        mirrored = [axis for axis in self.flip if rng.random() < 0.5]
+        image, label, *rest = (patch.flip(mirrored) for patch in (image, label, *rest))
         image = image / 255
         target = label.round().long()
         counted = rest[0] > 0.5 if rest else torch.ones_like(target, dtype=torch.bool)
@@ -197,7 +201,8 @@ def plant_into(
 def imitate_stage1(target: torch.Tensor, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """A liver mask as stage 1 may give it: rough, dented, without lesions at the rim, with neighbors.
 
-    Without false neighbors a network believes the mask, and bowel in it becomes liver.
+    Without false neighbors a network believes the mask: bowel in it becomes liver, and a gallbladder, dark
+    and round, becomes a lesion.
 
     Args:
         target: (z, y, x) label codes.
@@ -208,8 +213,11 @@ def imitate_stage1(target: torch.Tensor, image: torch.Tensor, rng: np.random.Gen
     if rng.random() < 0.2:
         left_out = augment.smooth_noise(rng, shape, 5, target.device) > 0
         known = torch.where((target == Code.LESION) & left_out, 0.0, known)
-    if rng.random() < 0.3:
+    neighbors = rng.random()
+    if neighbors < 0.45:
         known = torch.maximum(known, _false_neighbors(known, image, rng))
+    elif neighbors < 0.6:
+        known = (augment.box_mean(known, 2 * int(rng.integers(3, 9)) + 1) > 0.1).float()
     if rng.random() < 0.15:
         known = torch.where(augment.smooth_noise(rng, shape, 4, target.device) > 1.2, 0.0, known)
     soft = augment.box_mean(known, 7)
@@ -219,11 +227,13 @@ def imitate_stage1(target: torch.Tensor, image: torch.Tensor, rng: np.random.Gen
 
 
 def _false_neighbors(known: torch.Tensor, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Tissue of one brightness near the liver, as a whole or in part: what a bowel or a kidney looks like."""
+    """Tissue of one brightness near the liver, as a whole or in part: gallbladder, bowel, kidney."""
     shape = (known.shape[0], known.shape[1], known.shape[2])
     near = (augment.box_mean(known, 21) > 0) & (known == 0)
-    like = (augment.box_mean(image, 5) - float(rng.uniform(0.35, 1.0))).abs() < 0.1
-    part = augment.smooth_noise(rng, shape, 4, known.device) > float(rng.uniform(-1, 1))
+    # Half of the time as dark as bile (-20 to 60 HU), else of any tissue but fat.
+    brightness = rng.uniform(0.35, 0.55) if rng.random() < 0.5 else rng.uniform(0.35, 1.0)
+    like = (augment.box_mean(image, 5) - float(brightness)).abs() < 0.1
+    part = augment.smooth_noise(rng, shape, 4, known.device) > float(rng.uniform(-2, 1))
     return (near & like & part).float()
 
 
