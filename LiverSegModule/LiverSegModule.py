@@ -70,6 +70,7 @@ class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
+        self._imported = False
 
     def setup(self) -> None:
         """Called when the user opens the module the first time."""
@@ -88,6 +89,7 @@ class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.EndBatchProcessEvent, self.onSceneEndBatchProcess)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -124,7 +126,21 @@ class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def onSceneEndImport(self, caller, event) -> None:
-        """A saved scene was opened: take up the result in it."""
+        """A saved scene was opened or added: take up the result in it."""
+        self._imported = True
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self.takeUpImported()
+
+    def onSceneEndBatchProcess(self, caller, event) -> None:
+        """A scene that takes the place of another is imported as a batch, and is whole at its end."""
+        if self._imported:
+            self.takeUpImported()
+
+    def takeUpImported(self) -> None:
+        """Show the result of an imported scene, when the panel is on screen."""
+        self._imported = False
+        # Folders are read with the scene, and in place only after this.
+        slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(slicer.mrmlScene)
         if self.parent.isEntered:
             self.initializeParameterNode()
             self.panel.session.showNewest()

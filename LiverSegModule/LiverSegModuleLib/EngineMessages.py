@@ -204,7 +204,7 @@ def _way_of_ending(exit_code: int, crashed: bool, by_launcher: bool) -> str:
     if killed or by_launcher:
         how += "; " + _(
             "most often a computer that runs out of memory ends a program like this: close other "
-            'applications, or choose quality "fast" or a smaller tile'
+            "applications, or choose the quality Fast or a smaller tile"
         )
     return how
 

@@ -71,7 +71,9 @@ def test_the_time_of_a_review_comes_into_the_provenance(host, patient):
     assert case.provenance.seconds["review"] == pytest.approx(30, abs=5)
 
 
-def test_a_saved_scene_is_taken_up_where_it_was_left(host, patient, tmp_path):
+@pytest.mark.parametrize("way", ["opened in place of the scene", "added to it"])
+def test_a_saved_scene_is_taken_up_where_it_was_left(host, patient, tmp_path, way):
+    from liverseg_mrml.case_nodes import find_case_nodes
     from liverseg_mrml.scene_writer import save_scene
 
     session = host.widget.panel.session
@@ -85,10 +87,14 @@ def test_a_saved_scene_is_taken_up_where_it_was_left(host, patient, tmp_path):
     with zipfile.ZipFile(tmp_path / "tomorrow.mrb") as bundle:
         bundle.extractall(tmp_path)
     host.scene.SetURL(str(next(tmp_path.glob("*/*.mrml"))))
-    assert host.scene.Import()
+    # As vtkMRMLScene::ReadFromMRB does, which the application calls.
+    assert host.scene.Connect() if way.startswith("opened") else host.scene.Import()
     host.settle()
     assert session.lesion(2).review.comment == "seen"
     assert not session.isStale
+    (nodes,) = find_case_nodes(host.scene)
+    assert session.nodes.folder == nodes.folder
+    assert host.widget.ui.versionComboBox.currentText == "LiverSeg, Made-up patient"
     assert bare(host.widget.ui.lesionTable).rowCount() == len(patient[1].lesions)
 
 

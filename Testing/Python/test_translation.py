@@ -191,6 +191,11 @@ def test_slicers_tools_find_every_translation_and_nothing_hides_the_function() -
                 literal = len(node.args) == 1 and isinstance(node.args[0], ast.Constant)
                 if not literal or node.keywords:
                     wrong.append(f"{path.name}:{node.lineno} translates no literal")
+                    continue
+                # They look for the quote that a call began with, and would go on to the next call.
+                written = ast.get_source_segment(text, node.args[0]) or ""
+                if written[0] != written[-1]:
+                    wrong.append(f"{path.name}:{node.lineno} begins and ends with other quotes")
             bound = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == "_"
             if importing and (bound or (isinstance(node, ast.arg) and node.arg == "_")):
                 wrong.append(f"{path.name}:{node.lineno} gives _ another meaning")
