@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,14 @@ def test_the_method_falls_back_with_a_warning_and_says_what_was_used(phantom):
     found = split_liver(phantom.masks.liver, phantom.ct.geometry, None, SplitOptions("vessels"))
     assert found.method.name == "planes from landmarks"
     assert "no model is at hand" in found.warnings[1]
+
+
+def test_a_model_without_a_network_for_the_segments_falls_back_and_says_so(phantom):
+    bundle = find_bundle()
+    without = replace(bundle, networks={n: each for n, each in bundle.networks.items() if n != "couinaud"})
+    found = split_liver(phantom.masks.liver, phantom.ct.geometry, without)
+    assert found.method.name == "planes from landmarks"
+    assert "has no network for the segments" in found.warnings[0]
 
 
 def test_an_unknown_method_and_vessels_of_another_size_are_refused(phantom):
