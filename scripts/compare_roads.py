@@ -4,7 +4,7 @@ scripts/compare_roads.py train --cache CACHE --splits splits.json --part 0 --min
 scripts/compare_roads.py settings patches_unet3d --cache CACHE ...   # what one of them is trained with
 
 CACHE holds what scripts/prepare_data.py writes (stage1, stage2), perhaps planted (scripts/plant_lesions.py)
-and two_heads (scripts/prepare_scans.py, see docs/roads.md). The roads learn on these grids and in this HU
+and two_heads (scripts/prepare_scans.py). The roads learn on these grids and in this HU
 window, as their experiment files do on their own ones. scripts/score_roads.py scores them.
 """
 
