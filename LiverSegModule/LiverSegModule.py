@@ -47,15 +47,17 @@ class LiverSegModule(ScriptedLoadableModule):
             "and a lesion table. Everything is computed on this computer. For research; not a medical device."
         )
         self.parent.acknowledgementText = _("LiverSeg builds on 3D Slicer, MONAI and PyTorch.")
-        # The Sample Data module may not be loaded yet.
-        slicer.app.startupCompleted.connect(registerSampleData)
+        # The Sample Data module and the layouts may not be there yet.
+        slicer.app.startupCompleted.connect(onStartupCompleted)
 
 
-def registerSampleData(*_args) -> None:
-    """List CTLiver and the made-up patient in Slicer's Sample Data module."""
-    from LiverSegModuleLib import SampleData
+def onStartupCompleted(*_args) -> None:
+    """List our samples in Slicer's Sample Data module, and make our layout known to scenes that name it."""
+    from LiverSegModuleLib.ReviewLayout import registerReviewLayout
+    from LiverSegModuleLib.SampleData import registerSampleData
 
-    SampleData.registerSampleData(MODULE_FOLDER / "Resources" / "Icons")
+    registerReviewLayout(slicer.mrmlScene)
+    registerSampleData(MODULE_FOLDER / "Resources" / "Icons")
 
 
 class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -68,6 +70,7 @@ class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
+        self._imported = False
 
     def setup(self) -> None:
         """Called when the user opens the module the first time."""
@@ -86,6 +89,7 @@ class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.EndBatchProcessEvent, self.onSceneEndBatchProcess)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -122,7 +126,21 @@ class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def onSceneEndImport(self, caller, event) -> None:
-        """A saved scene was opened: take up the result in it."""
+        """A saved scene was opened or added: take up the result in it."""
+        self._imported = True
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self.takeUpImported()
+
+    def onSceneEndBatchProcess(self, caller, event) -> None:
+        """A scene that takes the place of another is imported as a batch, and is whole at its end."""
+        if self._imported:
+            self.takeUpImported()
+
+    def takeUpImported(self) -> None:
+        """Show the result of an imported scene, when the panel is on screen."""
+        self._imported = False
+        # Folders are read with the scene, and in place only after this.
+        slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(slicer.mrmlScene)
         if self.parent.isEntered:
             self.initializeParameterNode()
             self.panel.session.showNewest()
@@ -186,5 +204,6 @@ class LiverSegModuleTest(ScriptedLoadableModuleTest):
                 skipped[name] = str(reason)
         if skipped:
             reasons = "; ".join(sorted(set(skipped.values())))
-            self.skipTest(f"{len(skipped)} of {len(scenarios())} scenarios were not played: {reasons}")
-        self.delayDisplay("Test passed")
+            words = _("{count} of {all} scenarios were not played: {reasons}")
+            self.skipTest(words.format(count=len(skipped), all=len(scenarios()), reasons=reasons))
+        self.delayDisplay(_("Test passed"))

@@ -19,11 +19,12 @@ def main() -> int:
     for stage in STAGES:
         parser.add_argument(f"--{stage}", type=Path, help="run folder of this network")
     parser.add_argument("--facts", type=Path, help="JSON merged into the card (sources, license, results)")
+    parser.add_argument("--eight-bits", action="store_true", help="weights of half the size, 1/254 exact")
     arguments = parser.parse_args()
     runs = {stage: run for stage in STAGES if (run := getattr(arguments, stage)) is not None}
     facts = json.loads(arguments.facts.read_text(encoding="utf-8")) if arguments.facts else {}
     try:
-        export_bundle(arguments.out, arguments.name, runs, facts)
+        export_bundle(arguments.out, arguments.name, runs, facts, arguments.eight_bits)
     except LiverSegError as error:
         print(f"export_bundle: {error}", file=sys.stderr)
         return error.exit_code

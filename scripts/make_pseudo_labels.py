@@ -24,7 +24,13 @@ from liverseg.stages import MARGIN_MM, RoughLiver, find_lesions, find_liver
 from liverseg.training.cache import STAGE2_MARGIN_MM, STAGE2_SPACING
 from liverseg.training.persons import person_of
 from liverseg.training.splits import read_splits
-from liverseg.training.synth.hard_negatives import SLAB_DEPTH, hard_negatives, slab_sample
+from liverseg.training.synth.hard_negatives import (
+    SLAB_DEPTH,
+    few_of_each_person,
+    for_liver_alone,
+    hard_negatives,
+    slab_sample,
+)
 from liverseg.training.synth.pseudo_labels import PseudoRules, pseudo_label
 from liverseg.training.synth.samples import make_sample, write_sample
 from liverseg.training.synth.weak_slices import WeakSlice, as_slab, read_weak_slices, slice_label
@@ -126,7 +132,9 @@ def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", help="these unlabeled scans only (names without .nii.gz)")
     parser.add_argument("--variants", type=int, choices=(1, 2, 3), default=3, help="readings a model")
     parser.add_argument("--slices", action="store_true", help="lesions on the weakly labeled slices too")
-    parser.add_argument("--negatives", action="store_true", help="write the clear slices too")
+    parser.add_argument("--negatives", action="store_true", help="write clear slices without lesions too")
+    parser.add_argument("--a-person", type=int, default=0, help="so many negatives a person; 0 for all")
+    parser.add_argument("--livers", type=int, default=0, help="so many further slices a person for the liver")
     parser.add_argument("--device", default="auto")
     return parser.parse_args(words)
 
@@ -162,22 +170,31 @@ def run(arguments: argparse.Namespace) -> None:
             log.info("%s", label_scan(path, bundles, device, arguments.variants, arguments.out / "scans"))
         except LiverSegError as error:
             log.info("%s: %s", case, error)
-    if not (arguments.slices or arguments.negatives):
+    if not (arguments.slices or arguments.negatives or arguments.livers):
         return
     slices = read_weak_slices(arguments.data / "slices", held)
-    if arguments.negatives:
-        samples = hard_negatives(slices, {}, held, STAGE2_SPACING)
-        for sample in samples:
-            write_sample(sample, arguments.out / "negatives")
-        persons = {person_of(sample.case) for sample in samples}
-        log.info("negatives: %d slices of %d persons", len(samples), len(persons))
+    kept = set()
     if arguments.slices:
         flagged = [weak for weak in slices if (weak.lesion_window & weak.liver).any()]
-        kept = [
-            label_slice(weak, bundles, device, arguments.variants, arguments.out / "slices")
-            for weak in flagged
-        ]
-        log.info("slices: %d of %d with lesion windows kept", sum(kept), len(flagged))
+        out = arguments.out / "slices"
+        kept = {w.case for w in flagged if label_slice(w, bundles, device, arguments.variants, out)}
+        log.info("slices: %d of %d with lesion windows kept", len(kept), len(flagged))
+    write_clear_slices([weak for weak in slices if weak.case not in kept], held, arguments)
+
+
+def write_clear_slices(slices: list[WeakSlice], held: set[str], arguments: argparse.Namespace) -> None:
+    """Slices clear of lesions, as negatives, and further ones that teach the liver's outline alone."""
+    clear = hard_negatives(slices, {}, held, STAGE2_SPACING)
+    negatives = few_of_each_person(clear, arguments.a_person or len(clear)) if arguments.negatives else []
+    taken = {sample.case for sample in negatives}
+    others = [for_liver_alone(sample) for sample in clear if sample.case not in taken]
+    livers = few_of_each_person(others, arguments.livers)
+    for name, samples in (("negatives", negatives), ("livers", livers)):
+        for sample in samples:
+            write_sample(sample, arguments.out / name)
+        if samples:
+            persons = {person_of(sample.case) for sample in samples}
+            log.info("%s: %d slices of %d persons", name, len(samples), len(persons))
 
 
 if __name__ == "__main__":

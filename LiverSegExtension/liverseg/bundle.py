@@ -208,9 +208,8 @@ def load_network(bundle: Bundle, stage: str) -> torch.nn.Module:
 
 
 def _load_network(bundle: Bundle, stage: str) -> torch.nn.Module:
-    from safetensors.torch import load_file
-
     from liverseg.networks import build_network
+    from liverseg.weights import read_weights
 
     if stage not in bundle.networks:
         raise ModelError(f"the model {bundle.name} has no network for {stage}; choose another model")
@@ -223,13 +222,8 @@ def _load_network(bundle: Bundle, stage: str) -> torch.nn.Module:
             f"{path} is damaged or changed (sha256 differs from the card); copy the bundle again"
         )
     network = build_network(card.network)
-    # Half precision is for the file alone; whole numbers (counters, indices) stay what they are.
-    weights = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in load_file(path).items()
-    }
     try:
-        missing, surplus = network.load_state_dict(weights, strict=False)
+        missing, surplus = network.load_state_dict(read_weights(path), strict=False)
     except RuntimeError as error:
         raise ModelError(f"{path} does not fit the network in its card; copy the bundle again") from error
     if surplus or any(not name.startswith(_SECOND_NAMES) for name in missing):
@@ -237,17 +231,10 @@ def _load_network(bundle: Bundle, stage: str) -> torch.nn.Module:
     return network.eval()
 
 
-def save_network(network: torch.nn.Module, path: Path) -> str:
-    """Write a network's weights as half-precision safetensors; returns the file's sha256."""
-    import torch
-    from safetensors.torch import save_file
+def save_network(network: torch.nn.Module, path: Path, eight_bits: bool = False) -> str:
+    """Write a network's weights as :func:`liverseg.weights.write_weights`; returns the file's sha256."""
+    from liverseg.weights import write_weights
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = {
-        name: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else None).contiguous()
-        for name, tensor in network.state_dict().items()
-        if not name.startswith(_SECOND_NAMES)
-    }
-    save_file(half, path)
-    path.chmod(0o644)
+    own = {n: t for n, t in network.state_dict().items() if not n.startswith(_SECOND_NAMES)}
+    write_weights(own, path, eight_bits)
     return file_sha256(path)

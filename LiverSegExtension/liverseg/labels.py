@@ -51,9 +51,10 @@ SEGMENT_IVB = Structure(
     9, "couinaud_4b", "Segment IVb", "871689006", "Couinaud hepatic segment IVb", (0, 68, 136)
 )
 
-PORTAL_VEIN = Structure(1, "portal_vein", "Portal vein", "32764006", "Portal vein", (0, 119, 187))
+# Violet and sky blue: two hues of different lightness, apart for every eye (Testing/Python/test_colors.py).
+PORTAL_VEIN = Structure(1, "portal_vein", "Portal vein", "32764006", "Portal vein", (140, 40, 220))
 HEPATIC_VEINS = Structure(
-    2, "hepatic_veins", "Hepatic veins and cava", "8993003", "Hepatic vein", (51, 187, 238)
+    2, "hepatic_veins", "Hepatic veins and cava", "8993003", "Hepatic vein", (60, 210, 255)
 )
 VESSELS: tuple[Structure, ...] = (PORTAL_VEIN, HEPATIC_VEINS)
 

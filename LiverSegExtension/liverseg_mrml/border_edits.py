@@ -10,6 +10,7 @@ from liverseg.case import Point
 from liverseg.errors import UsageError
 from liverseg_mrml.case_nodes import CaseNodes
 from liverseg_mrml.segment_voxels import SegmentVoxels
+from liverseg_mrml.translation import _
 
 
 def move_segment_border(
@@ -29,9 +30,9 @@ def move_segment_border(
         UsageError: a segment is not there, both are one, no point, or a radius that is not above 0.
     """
     if from_segment.strip().lower() == to_segment.strip().lower():
-        raise UsageError("choose two different segments to move the border between")
+        raise UsageError(_("choose two different segments to move the border between"))
     if not points_ras_mm or not radius_mm > 0:
-        raise UsageError("the brush needs at least one point and a radius above 0 mm")
+        raise UsageError(_("the brush needs at least one point and a radius above 0 mm"))
     voxels = SegmentVoxels(nodes)
     giver, taker = voxels.couinaud_segment(from_segment), voxels.couinaud_segment(to_segment)
     mask = voxels.mask(giver)

@@ -16,6 +16,7 @@ from liverseg_mrml.edited_parts import stored_fingerprints
 from liverseg_mrml.readout_json import stored_readout
 from liverseg_mrml.segments_reading import number_lesions, read_segments
 from liverseg_mrml.staleness import is_stale
+from liverseg_mrml.translation import _
 from liverseg_mrml.volume_node import volume_of
 
 
@@ -44,7 +45,9 @@ def case_from_nodes(nodes: CaseNodes) -> Case:
     number_lesions(nodes.segmentation)
     read = read_segments(nodes.segmentation, ct)
     if not read.couinaud_given and read.masks.liver.any():
-        raise InputRefused("the segmentation has no Couinaud segments any more; undo, or run LiverSeg again")
+        raise InputRefused(
+            _("the segmentation has no Couinaud segments any more; undo, or run LiverSeg again")
+        )
     parameters = {
         **stored.provenance.parameters,
         "measured_from": "segmentation node",
@@ -87,6 +90,6 @@ def stored_case(nodes: CaseNodes) -> Case:
     """
     stored = stored_readout(nodes.segmentation.GetAttribute(READOUT))
     now = volume_of(nodes.volume)
-    array, _ = onto_grid(now.array, now.geometry, stored.geometry, nodes.volume.GetName(), same_box=True)
+    array, _cut = onto_grid(now.array, now.geometry, stored.geometry, nodes.volume.GetName(), same_box=True)
     ct = Volume(array, stored.geometry, stored.source)
     return stored.case(ct, read_segments(nodes.segmentation, ct).masks)

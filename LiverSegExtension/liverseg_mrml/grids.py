@@ -12,6 +12,7 @@ from vtk.util import numpy_support
 from liverseg import label_grids
 from liverseg.errors import InputRefused
 from liverseg.geometry import Geometry
+from liverseg_mrml.translation import _
 
 # Cosine between axes above which a grid counts as sheared (0.1 degree).
 SHEAR = 0.002
@@ -41,7 +42,9 @@ def parent_matrix(node: Any) -> np.ndarray:
     parent = node.GetParentTransformNode()
     if parent is not None and not parent.GetMatrixTransformToWorld(matrix):
         raise InputRefused(
-            f"{node.GetName()} is under a transform that is not linear; harden the transform and try again"
+            _("{name} is under a transform that is not linear; harden the transform and try again").format(
+                name=node.GetName()
+            )
         )
     return from_vtk_matrix(matrix)
 
@@ -54,7 +57,9 @@ def without_shear(geometry: Geometry, name: str) -> Geometry:
     """
     cosines = geometry.directions.T @ geometry.directions - np.eye(3)
     if np.abs(cosines).max() > SHEAR:
-        raise InputRefused(f"{name} is sheared by its transform; resample it onto an upright grid")
+        raise InputRefused(
+            _("{name} is sheared by its transform; resample it onto an upright grid").format(name=name)
+        )
     return geometry
 
 
@@ -131,5 +136,5 @@ def _nearest(image: Any, parent: np.ndarray, geometry: Geometry) -> np.ndarray:
         image, reference, resampled, False, False, transform
     )
     if not done:
-        raise InputRefused("a segment could not be brought onto the CT's grid; check its transform")
+        raise InputRefused(_("a segment could not be brought onto the CT's grid; check its transform"))
     return image_array(resampled).copy()

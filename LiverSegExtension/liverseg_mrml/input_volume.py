@@ -12,7 +12,9 @@ import vtk
 
 from liverseg.errors import InputRefused, LiverSegError
 from liverseg.volume import Source
+from liverseg_mrml.preflight_words import in_users_language
 from liverseg_mrml.scene import Node, Scene
+from liverseg_mrml.translation import _
 from liverseg_mrml.volume_node import volume_of
 
 # What fixes a problem.
@@ -65,17 +67,32 @@ def preflight(scene: Scene, node: Node, force: bool = False) -> Preflight:
     except LiverSegError as error:
         text = str(error).replace(" (--force reads it all the same).", ".")
         fix = FORCE if "--force" in str(error) else None
-        return Preflight((*transform, Finding("refused", text, fix)))
+        return Preflight((*transform, Finding("refused", in_users_language(text), fix)))
     k, j, i = ct.geometry.shape
     spacing = " x ".join(f"{s:.2g}" for s in ct.geometry.spacing_ijk)
     size = " x ".join(f"{n * s:.0f}" for n, s in zip((i, j, k), ct.geometry.spacing_ijk, strict=True))
     low, high = checked.facts["hu_range"]
     findings = [*transform, *_sequence_findings(scene, node)]
     findings += [
-        Finding("warning", text.replace(" (read because of --force)", "")) for text in checked.warnings
+        Finding("warning", in_users_language(text.replace(" (read because of --force)", "")))
+        for text in checked.warnings
     ]
-    findings.append(Finding("good", f"{modality or 'Volume'} with {low:.0f} to {high:.0f} HU"))
-    findings.append(Finding("good", f"{i} x {j} x {k} voxels of {spacing} mm, covering {size} mm"))
+    findings.append(
+        Finding(
+            "good",
+            _("{kind} with {low} to {high} HU").format(
+                kind=modality or _("Volume"), low=f"{low:.0f}", high=f"{high:.0f}"
+            ),
+        )
+    )
+    findings.append(
+        Finding(
+            "good",
+            _("{i} x {j} x {k} voxels of {spacing} mm, covering {size} mm").format(
+                i=i, j=j, k=k, spacing=spacing, size=size
+            ),
+        )
+    )
     return Preflight(tuple(findings), i * j * k)
 
 
@@ -93,7 +110,9 @@ def harden_transform(node: Node) -> None:
         InputRefused: MRML could not apply them.
     """
     if not node.HardenTransform():
-        raise InputRefused(f"the transform of {node.GetName()} could not be applied; resample the volume")
+        raise InputRefused(
+            _("the transform of {name} could not be applied; resample the volume").format(name=node.GetName())
+        )
 
 
 def sequence_frame(scene: Scene, node: Node) -> tuple[str, int, int] | None:
@@ -113,7 +132,7 @@ def copy_current_frame(scene: Scene, node: Node) -> Node:
     """
     frame = sequence_frame(scene, node)
     if frame is None:
-        raise InputRefused(f"{node.GetName()} shows no sequence; use it as it is")
+        raise InputRefused(_("{name} shows no sequence; use it as it is").format(name=node.GetName()))
     name = f"{node.GetName()} frame {frame[1]}"
     return slicer.vtkSlicerVolumesLogic.CloneVolume(scene, node, name)
 
@@ -124,12 +143,17 @@ def _transform_findings(node: Node) -> tuple[Finding, ...]:
         return ()
     if not parent.IsTransformToWorldLinear():
         name = parent.GetName()
-        why = "spaces or tilts the slices unevenly" if "acquisition" in name.lower() else "bends the volume"
+        if "acquisition" in name.lower():
+            text = _(
+                'The transform "{name}" spaces or tilts the slices unevenly, so no length could be measured.'
+            )
+        else:
+            text = _('The transform "{name}" bends the volume, so no length could be measured.')
+        advice = _("Harden it to bring the volume onto an even grid.")
         return (
             Finding(
                 "refused",
-                f'The transform "{name}" {why}, so no length could be measured. Harden it to bring the '
-                "volume onto an even grid.",
+                f"{text.format(name=name)} {advice}",
                 HARDEN,
             ),
         )
@@ -140,7 +164,9 @@ def _transform_findings(node: Node) -> tuple[Finding, ...]:
     return (
         Finding(
             "warning",
-            f'The volume is moved by the transform "{parent.GetName()}"; results follow it.',
+            _('The volume is moved by the transform "{name}"; results follow it.').format(
+                name=parent.GetName()
+            ),
             HARDEN,
         ),
     )
@@ -150,5 +176,6 @@ def _sequence_findings(scene: Scene, node: Node) -> tuple[Finding, ...]:
     frame = sequence_frame(scene, node)
     if frame is None:
         return ()
-    text = f'Frame {frame[1]} of {frame[2]} of "{frame[0]}" is read out, as a volume of its own.'
-    return (Finding("warning", text, COPY_FRAME),)
+    text = _('Frame {number} of {count} of "{name}" is read out, as a volume of its own.')
+    words = text.format(number=frame[1], count=frame[2], name=frame[0])
+    return (Finding("warning", words, COPY_FRAME),)

@@ -19,6 +19,7 @@ from liverseg_mrml.case_nodes import CaseNodes
 from liverseg_mrml.segment_voxels import SegmentVoxels
 from liverseg_mrml.segmentation_node import get_tag
 from liverseg_mrml.segments_reading import drawn_segments
+from liverseg_mrml.translation import _
 
 REVIEW_TAGS = (
     segment_tags.REVIEW_STATE,
@@ -49,7 +50,7 @@ def split_lesion_into_parts(nodes: CaseNodes, lesion_id: int) -> tuple[int, ...]
     parts = label_lesions(mask, voxels.grid)
     count = int(parts.max(initial=0))
     if count < 2:
-        raise UsageError(f"lesion {lesion_id} is one connected piece; split it by a plane")
+        raise UsageError(_("lesion {id} is one connected piece; split it by a plane").format(id=lesion_id))
     return _split(voxels, lesion_id, [parts == n for n in range(1, count + 1)])
 
 
@@ -73,13 +74,15 @@ def split_lesion_by_plane(
     """
     normal = np.asarray(normal_ras, dtype=float)
     if not np.linalg.norm(normal) > 0:
-        raise UsageError("the plane has no direction; place it again")
+        raise UsageError(_("the plane has no direction; place it again"))
     voxels = SegmentVoxels(nodes)
     mask = voxels.mask(voxels.lesion_segment(lesion_id))
     places = np.argwhere(mask)
     beyond = (voxels.grid.to_ras(places) - np.asarray(origin_ras_mm)) @ normal >= 0
     if beyond.all() or not beyond.any():
-        raise UsageError(f"the plane does not cut lesion {lesion_id}; move it through the lesion")
+        raise UsageError(
+            _("the plane does not cut lesion {id}; move it through the lesion").format(id=lesion_id)
+        )
     sides = []
     for side in (beyond, ~beyond):
         part = np.zeros_like(mask)
@@ -102,7 +105,7 @@ def merge_lesions(nodes: CaseNodes, lesion_ids: Sequence[int]) -> int:
     """
     wanted = sorted(set(lesion_ids))
     if len(wanted) < 2:
-        raise UsageError("choose at least two lesions to merge")
+        raise UsageError(_("choose at least two lesions to merge"))
     voxels = SegmentVoxels(nodes)
     found = {lesion_id: voxels.lesion_segment(lesion_id) for lesion_id in wanted}
     masks = {lesion_id: voxels.mask(segment_id) for lesion_id, segment_id in found.items()}
@@ -141,7 +144,7 @@ def add_lesion_from_island(nodes: CaseNodes, point_ras_mm: Point, segment_id: st
     voxels = SegmentVoxels(nodes)
     place = tuple(int(n) for n in np.rint(voxels.grid.to_kji(point_ras_mm)))
     if any(n < 0 or n >= size for n, size in zip(place, voxels.grid.shape, strict=True)):
-        raise UsageError("the point lies outside of the CT; click on the piece")
+        raise UsageError(_("the point lies outside of the CT; click on the piece"))
     source, mask, is_lesion = _piece_source(voxels, place, segment_id)
     box = bounding_box(mask)
     assert box is not None  # the point is in it
@@ -151,7 +154,7 @@ def add_lesion_from_island(nodes: CaseNodes, point_ras_mm: Point, segment_id: st
     piece[box] = parts == parts[inside]
     rest = mask & ~piece
     if is_lesion and not rest.any():
-        raise UsageError("this piece is a lesion of its own already")
+        raise UsageError(_("this piece is a lesion of its own already"))
     voxels.set_mask(source, rest)
     return voxels.add_lesion(piece)
 
@@ -168,7 +171,7 @@ def _piece_source(
         mask = voxels.mask(found)
         if mask[place]:
             return found, mask, is_lesion
-    raise UsageError("there is no piece of a lesion or of a new segment at this point; click on one")
+    raise UsageError(_("there is no piece of a lesion or of a new segment at this point; click on one"))
 
 
 def _split(voxels: SegmentVoxels, lesion_id: int, parts: Sequence[np.ndarray]) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from liverseg.errors import InputRefused
 from liverseg.geometry import Geometry
 from liverseg.volume import Source, Volume
 from liverseg.writers.report_json import lesion_of
+from liverseg_mrml.translation import _
 
 FORMAT = 1
 
@@ -116,7 +117,9 @@ def stored_readout(text: str | None) -> StoredReadout:
         stored = json.loads(text or "")
         if stored["format"] != FORMAT:
             raise InputRefused(
-                f"the scene was saved in format {stored['format']}; open it with a newer LiverSeg"
+                _("the scene was saved in format {number}; open it with a newer LiverSeg").format(
+                    number=stored["format"]
+                )
             )
         source = {
             **stored["source"],
@@ -130,7 +133,9 @@ def stored_readout(text: str | None) -> StoredReadout:
             fields=stored["readout"],
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise InputRefused("the segmentation holds no LiverSeg read-out; run LiverSeg on its CT") from error
+        raise InputRefused(
+            _("the segmentation holds no LiverSeg read-out; run LiverSeg on its CT")
+        ) from error
 
 
 def _stored_text(

@@ -12,6 +12,8 @@ from liverseg_mrml.scene import Node, Scene
 MASKED, CONTRAST, SURFACE = "liver", "contrast", "surface"
 # References of the segmentation node to the volumes made for a rendering.
 VOLUME_ROLES = {MASKED: "LiverSeg.MaskedVolume", CONTRAST: "LiverSeg.ContrastVolume"}
+# Attribute of a volume that was made for a rendering: the masks were edited since.
+STALE = "LiverSeg.Stale"
 # Attribute of a rendering of the CT itself that was made here; another one is the user's own.
 OURS = "LiverSeg.Rendering"
 
@@ -36,6 +38,22 @@ def shown_rendering(nodes: CaseNodes) -> str | None:
         if any(display.GetVisibility() for display in _displays(volume)):
             return kind
     return None
+
+
+def set_renderings_stale(nodes: CaseNodes) -> None:
+    """Mark the volumes that were made of the masks as older than those; made anew, they are no more."""
+    for role in VOLUME_ROLES.values():
+        volume = nodes.segmentation.GetNodeReference(role)
+        if volume is not None:
+            volume.SetAttribute(STALE, "1")
+
+
+def shown_rendering_is_stale(nodes: CaseNodes) -> bool:
+    """Whether what is rendered shows the masks as they were before an edit."""
+    kind = shown_rendering(nodes)
+    if kind not in VOLUME_ROLES:
+        return False
+    return bool(nodes.segmentation.GetNodeReference(VOLUME_ROLES[kind]).GetAttribute(STALE) == "1")
 
 
 def hide_renderings(nodes: CaseNodes, surface: bool = True) -> None:

@@ -11,6 +11,7 @@ from liverseg_mrml.case_nodes import READOUT, CaseNodes
 from liverseg_mrml.readout_json import StoredReadout, stored_readout
 from liverseg_mrml.segmentation_node import segment_ids
 from liverseg_mrml.table_node import fill_rows
+from liverseg_mrml.translation import _
 
 STATES = ("unreviewed", "accepted", "rejected")
 # Among ``Provenance.seconds``, beside the stages of the networks' run.
@@ -25,14 +26,18 @@ def review_lesion(nodes: CaseNodes, lesion_id: int, review: Review) -> None:
         InputRefused: the segmentation holds no read-out.
     """
     if review.state not in STATES:
-        raise UsageError(f"a lesion cannot be {review.state!r}; use one of {', '.join(STATES)}")
+        raise UsageError(
+            _("a lesion cannot be {state}; use one of {names}").format(
+                state=repr(review.state), names=", ".join(STATES)
+            )
+        )
     stored = stored_readout(nodes.segmentation.GetAttribute(READOUT))
     lesions = tuple(
         replace(lesion, review=review) if lesion.id == lesion_id else lesion for lesion in stored.lesions
     )
     segment_id = segment_ids(nodes.segmentation).get(labels.lesion_structure(lesion_id).key)
     if segment_id is None or lesion_id not in {lesion.id for lesion in lesions}:
-        raise UsageError(f"there is no lesion {lesion_id}; update the measurements first")
+        raise UsageError(_("there is no lesion {id}; update the measurements first").format(id=lesion_id))
     segment = nodes.segmentation.GetSegmentation().GetSegment(segment_id)
     for tag in (segment_tags.REVIEW_READER, segment_tags.REVIEW_TIME, segment_tags.REVIEW_COMMENT):
         segment.RemoveTag(tag)

@@ -12,6 +12,7 @@ from typing import Any
 import slicer
 
 from liverseg.errors import InputRefused
+from liverseg_mrml.translation import _
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +71,18 @@ def read_scene(path: Path) -> MadeScene:
             with zipfile.ZipFile(path) as bundle:
                 bundle.extractall(folder)
         except (OSError, zipfile.BadZipFile) as error:
-            raise InputRefused(f"{path} is not a scene bundle (.mrb): {error}") from error
+            raise InputRefused(
+                _("{path} is not a scene bundle (.mrb): {error}").format(path=path, error=error)
+            ) from error
         scene_file = next(Path(folder).glob("*/*.mrml"), None)
         if scene_file is None:
-            raise InputRefused(f"{path} is not a scene bundle (.mrb): it holds no .mrml file")
+            raise InputRefused(
+                _("{path} is not a scene bundle (.mrb): it holds no .mrml file").format(path=path)
+            )
         made.scene.SetURL(str(scene_file))
         read_whole = bool(made.scene.Connect())
     if not read_whole:
-        raise InputRefused(f"{path} could not be read whole; write it again")
+        raise InputRefused(_("{path} could not be read whole; write it again").format(path=path))
     return made
 
 

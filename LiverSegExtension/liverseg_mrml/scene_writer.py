@@ -12,6 +12,7 @@ from liverseg.case import Case
 from liverseg.errors import UsageError
 from liverseg_mrml.scene import Scene, make_scene
 from liverseg_mrml.to_scene import add_case_to_scene
+from liverseg_mrml.translation import _
 
 
 def write_scene(case: Case, path: Path) -> None:
@@ -37,10 +38,14 @@ def save_scene(scene: Scene, path: Path) -> None:
         bundle = Path(folder).resolve() / "LiverSeg.mrb"
         messages = slicer.vtkMRMLMessageCollection()
         if not scene.WriteToMRB(str(bundle), None, messages) or not bundle.exists():
-            raise UsageError(f"the scene could not be written to {path}: {_first_error(messages)}")
+            raise UsageError(
+                _("the scene could not be written to {path}: {reason}").format(
+                    path=path, reason=_first_error(messages)
+                )
+            )
         bundle.replace(path)
 
 
 def _first_error(messages: Any) -> str:
     texts = [messages.GetNthMessageText(n) for n in range(messages.GetNumberOfMessages())]
-    return texts[0] if texts else "is there room on the disk?"
+    return texts[0] if texts else _("is there room on the disk?")

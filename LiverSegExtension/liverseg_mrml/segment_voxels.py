@@ -15,6 +15,7 @@ from liverseg_mrml.grids import labelmap, parent_matrix
 from liverseg_mrml.scene import Node
 from liverseg_mrml.segmentation_node import segment_ids, show_as_layer
 from liverseg_mrml.segments_reading import VoxelReader, number_lesions
+from liverseg_mrml.translation import _
 from liverseg_mrml.volume_node import node_geometry
 
 
@@ -55,7 +56,7 @@ class SegmentVoxels:
         image = labelmap(mask.astype(np.uint8), self._to_local, bounding_box(mask))
         logic = slicer.vtkSlicerSegmentationsModuleLogic
         if not logic.SetBinaryLabelmapToSegment(image, self.node, segment_id, logic.MODE_REPLACE):
-            raise InputRefused("the segment could not be changed; check that the segmentation is visible")
+            raise InputRefused(_("the segment could not be changed; check that the segmentation is visible"))
 
     def lesion_segment(self, lesion_id: int) -> str:
         """The segment id of a lesion.
@@ -63,7 +64,7 @@ class SegmentVoxels:
         Raises:
             UsageError: there is no such lesion.
         """
-        return self._by_key(labels.lesion_structure(lesion_id).key, f"lesion {lesion_id}")
+        return self._by_key(labels.lesion_structure(lesion_id).key, _("lesion {id}").format(id=lesion_id))
 
     def couinaud_segment(self, numeral: str) -> str:
         """The segment id of a Couinaud segment such as "IVa".
@@ -73,7 +74,7 @@ class SegmentVoxels:
         """
         structures = (*labels.SEGMENTS, labels.SEGMENT_IVA, labels.SEGMENT_IVB)
         key = {labels.numeral(s).lower(): s.key for s in structures}.get(numeral.strip().lower(), "")
-        return self._by_key(key, f"segment {numeral}")
+        return self._by_key(key, _("segment {numeral}").format(numeral=numeral))
 
     def add_lesion(self, mask: np.ndarray, tags: dict[str, str] | None = None) -> int:
         """A new lesion with the next id that was never given.
@@ -109,5 +110,5 @@ class SegmentVoxels:
     def _by_key(self, key: str, name: str) -> str:
         found = segment_ids(self.node).get(key)
         if not key or found is None:
-            raise UsageError(f"there is no {name} in this segmentation")
+            raise UsageError(_("there is no {name} in this segmentation").format(name=name))
         return found

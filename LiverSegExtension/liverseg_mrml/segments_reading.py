@@ -18,6 +18,7 @@ from liverseg_mrml.closed_surfaces import binary_labelmap_name
 from liverseg_mrml.grids import onto_grid, parent_matrix
 from liverseg_mrml.scene import Node
 from liverseg_mrml.segmentation_node import get_tag
+from liverseg_mrml.translation import _
 
 # Tags that speak of one lesion and are wrong on a copy of it.
 LESION_TAGS = (
@@ -128,7 +129,7 @@ def read_segments(node: Node, ct: Volume) -> ReadMasks:
             tags[drawn.what.key] = drawn.tags
             masks[_layer(drawn.what)][reader.mask(drawn.segment)] = drawn.what.label
     if labels.LIVER.key not in tags and not masks["couinaud"].any():
-        raise InputRefused("the segmentation has neither a liver nor Couinaud segments; undo the deletion")
+        raise InputRefused(_("the segmentation has neither a liver nor Couinaud segments; undo the deletion"))
     left = set(np.unique(lesions).tolist())
     kept = {lesion_id: found for lesion_id, found in lesion_tags.items() if lesion_id in left}
     reviews = {n: segment_tags.review_from_tags(found) for n, found in kept.items()}

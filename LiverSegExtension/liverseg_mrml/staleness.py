@@ -14,8 +14,8 @@ from typing import Any
 import slicer
 
 from liverseg_mrml.case_nodes import CaseNodes
+from liverseg_mrml.renderings import STALE, set_renderings_stale
 
-STALE = "LiverSeg.Stale"
 # Axes of an edited case are still a hint where the lesion is, but no measurement.
 STALE_OPACITY = 0.3
 
@@ -26,7 +26,12 @@ def is_stale(nodes: CaseNodes) -> bool:
 
 
 def set_stale(nodes: CaseNodes, stale: bool) -> None:
-    """Mark segmentation, table and axes as edited since the case was measured, or as measured."""
+    """Mark segmentation, table, axes and renderings as edited since the case was measured, or as measured.
+
+    A rendering stays marked until it is made anew (:func:`liverseg_mrml.views3d.rendering_volume`).
+    """
+    if stale:
+        set_renderings_stale(nodes)
     for node in (nodes.segmentation, nodes.table):
         node.SetAttribute(STALE, "1" if stale else None)
     for lines in nodes.axes.values():
@@ -74,4 +79,7 @@ class EditWatch:
             return
         if not is_stale(self.nodes):
             set_stale(self.nodes, True)
+        else:
+            # It may have been made between two edits.
+            set_renderings_stale(self.nodes)
         self._on_edit()

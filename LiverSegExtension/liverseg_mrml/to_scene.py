@@ -9,6 +9,7 @@ from liverseg.errors import InputRefused
 from liverseg.fingerprints import Fingerprints
 from liverseg.segment_tags import LAST_LESION_ID, last_lesion_id
 from liverseg_mrml.case_nodes import READOUT, TABLE_ROLE, CaseNodes
+from liverseg_mrml.drawn_checksum import keep_drawn_checksum
 from liverseg_mrml.edited_parts import keep_fingerprints
 from liverseg_mrml.markups import AxisLines, axes_of, place_axes
 from liverseg_mrml.readout_json import readout_text, stored_readout
@@ -17,6 +18,7 @@ from liverseg_mrml.segmentation_node import add_segmentation, write_segments
 from liverseg_mrml.staleness import set_stale
 from liverseg_mrml.subject_hierarchy import make_folder, put_into
 from liverseg_mrml.table_node import fill_table
+from liverseg_mrml.translation import _
 from liverseg_mrml.volume_node import add_volume, node_geometry
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,9 @@ def add_case_to_scene(
     """
     if volume_node is not None and not node_geometry(volume_node).matches(case.ct.geometry, SAME_GRID_MM):
         raise InputRefused(
-            f"{volume_node.GetName()} is not the CT of this result; choose the volume it came from"
+            _("{name} is not the CT of this result; choose the volume it came from").format(
+                name=volume_node.GetName()
+            )
         )
     folder = make_folder(scene, name, beside=volume_node)
     volume = add_volume(scene, case.ct, "CT") if volume_node is None else volume_node
@@ -83,6 +87,7 @@ def _show_readout(scene: Scene, nodes: CaseNodes, case: Case, run_warnings: tupl
     segmentation.SetAttribute(LAST_LESION_ID, str(last))
     shown = CaseNodes(nodes.volume, segmentation, nodes.table, axes, nodes.folder)
     keep_fingerprints(segmentation, Fingerprints.of(case.ct, case.masks))
+    keep_drawn_checksum(shown)
     set_stale(shown, False)
     log.debug("scene shows %d lesions", len(case.lesions))
     return shown

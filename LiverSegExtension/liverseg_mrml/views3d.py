@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import slicer
 import vtk
 from scipy import ndimage
 
@@ -10,13 +11,14 @@ from liverseg.errors import UsageError
 from liverseg.geometry import bounding_box
 from liverseg.segment_tags import COUINAUD_LAYER, LESION_LAYER, LIVER_LAYER, VESSEL_LAYER
 from liverseg_mrml.case_nodes import CaseNodes
-from liverseg_mrml.closed_surfaces import make_surfaces, set_smoothing
+from liverseg_mrml.closed_surfaces import SMOOTHING, make_surfaces, set_smoothing
 from liverseg_mrml.grids import copy_into_image
-from liverseg_mrml.renderings import CONTRAST, MASKED, SURFACE, VOLUME_ROLES
+from liverseg_mrml.renderings import CONTRAST, MASKED, STALE, SURFACE, VOLUME_ROLES
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segment_voxels import SegmentVoxels
 from liverseg_mrml.segmentation_node import segment_ids
 from liverseg_mrml.subject_hierarchy import put_into
+from liverseg_mrml.translation import _
 from liverseg_mrml.volume_node import volume_of
 
 # Opacity by layer; segments of a layer that is not named are hidden.
@@ -26,6 +28,7 @@ OPACITY_PRESETS: dict[str, dict[str, float]] = {
     "glass liver": {LIVER_LAYER: 0.2, LESION_LAYER: 1.0},
     "vessels": {LIVER_LAYER: 0.1, VESSEL_LAYER: 1.0, LESION_LAYER: 1.0},
 }
+PRESET = "LiverSeg.OpacityPreset"
 # Voxels so near to the liver's border hold a part of fat, lung or bowel.
 RIM_MM = 4.0
 # Vessels with contrast lie below, bone above.
@@ -41,7 +44,11 @@ def apply_opacity_preset(nodes: CaseNodes, preset: str) -> None:
         UsageError: there is no such preset.
     """
     if preset not in OPACITY_PRESETS:
-        raise UsageError(f"no preset is called {preset!r}; there are: {', '.join(OPACITY_PRESETS)}")
+        raise UsageError(
+            _("no preset is called {preset}; there are: {names}").format(
+                preset=repr(preset), names=", ".join(OPACITY_PRESETS)
+            )
+        )
     opacity = OPACITY_PRESETS[preset]
     display = nodes.segmentation.GetDisplayNode()
     modified = display.StartModify()
@@ -51,12 +58,26 @@ def apply_opacity_preset(nodes: CaseNodes, preset: str) -> None:
         if shown is not None:
             display.SetSegmentOpacity3D(segment_id, shown)
     display.EndModify(modified)
+    nodes.segmentation.SetAttribute(PRESET, preset)
+
+
+def shown_preset(nodes: CaseNodes) -> str:
+    """The preset that was last applied to a case; "overview" is how a new one looks."""
+    kept = nodes.segmentation.GetAttribute(PRESET)
+    return kept if kept in OPACITY_PRESETS else next(iter(OPACITY_PRESETS))
 
 
 def offered_presets(nodes: CaseNodes) -> list[str]:
     """The presets of opacity that show something of a case: "vessels" only where it has vessels."""
     layers = {_layer_of(key) for key in segment_ids(nodes.segmentation)}
     return [name for name in OPACITY_PRESETS if name != "vessels" or VESSEL_LAYER in layers]
+
+
+def surface_smoothing(nodes: CaseNodes) -> float:
+    """The smoothing factor that a case's surfaces have."""
+    rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule
+    text = nodes.segmentation.GetSegmentation().GetConversionParameter(rule.GetSmoothingFactorParameterName())
+    return float(text) if text else SMOOTHING
 
 
 def set_surface_smoothing(nodes: CaseNodes, factor: float) -> None:
@@ -66,7 +87,7 @@ def set_surface_smoothing(nodes: CaseNodes, factor: float) -> None:
         UsageError: a factor outside of 0..1.
     """
     if not 0 <= factor <= 1:
-        raise UsageError(f"a smoothing of {factor:g} is not from 0 to 1")
+        raise UsageError(_("a smoothing of {factor} is not from 0 to 1").format(factor=f"{factor:g}"))
     set_smoothing(nodes.segmentation, factor)
     make_surfaces(nodes.segmentation)
 
@@ -80,7 +101,11 @@ def rendering_volume(scene: Scene, nodes: CaseNodes, kind: str) -> Node:
             where voxels hold a part of something else, both are 0.
     """
     if kind not in VOLUME_ROLES:
-        raise UsageError(f"no rendering is called {kind!r}; there are: {', '.join(VOLUME_ROLES)}")
+        raise UsageError(
+            _("no rendering is called {kind}; there are: {names}").format(
+                kind=repr(kind), names=", ".join(VOLUME_ROLES)
+            )
+        )
     present = nodes.segmentation.GetNodeReference(VOLUME_ROLES[kind])
     ct = volume_of(nodes.volume)
     mask = SegmentVoxels(nodes).mask(segment_ids(nodes.segmentation)["liver"])
@@ -101,6 +126,7 @@ def rendering_volume(scene: Scene, nodes: CaseNodes, kind: str) -> Node:
         matrix.SetElement(row, 3, corner[row])
     node.SetIJKToRASMatrix(matrix)
     node.SetAndObserveImageData(image)
+    node.SetAttribute(STALE, None)
     node.SetAndObserveTransformNodeID(nodes.volume.GetTransformNodeID())
     if present is None:
         node.CreateDefaultDisplayNodes()

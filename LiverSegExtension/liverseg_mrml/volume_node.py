@@ -18,6 +18,7 @@ from liverseg_mrml.grids import (
     without_shear,
 )
 from liverseg_mrml.scene import Node, Scene
+from liverseg_mrml.translation import _
 
 # Window and level (HU) in which radiologists read the abdomen.
 WINDOW, LEVEL = 400.0, 40.0
@@ -47,7 +48,9 @@ def node_geometry(node: Node) -> Geometry:
     """
     image = node.GetImageData()
     if image is None or image.GetNumberOfScalarComponents() != 1 or 0 in image.GetDimensions():
-        raise InputRefused(f"{node.GetName()} is not a volume with one gray value a voxel; choose the CT")
+        raise InputRefused(
+            _("{name} is not a volume with one gray value a voxel; choose the CT").format(name=node.GetName())
+        )
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     i, j, k = image.GetDimensions()

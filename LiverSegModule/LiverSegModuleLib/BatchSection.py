@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from LiverSegModuleLib.EngineCommand import build_batch_arguments, child_environment
 from LiverSegModuleLib.EngineMessages import Message, PlainText, Progress, RunOutcome, RunState, Warned
 from LiverSegModuleLib.EngineProcess import EngineProcess, pythonSlicerPath
+from LiverSegModuleLib.EngineWords import inUsersLanguage
 from LiverSegModuleLib.InstallLogic import ensurePackages
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Parameter import engineOptions
@@ -31,6 +33,7 @@ class BatchSection:
         self._process: EngineProcess | None = None
         self._timeLeft: TimeLeft | None = None
         ui.batchButton.clicked.connect(self.onRunOrCancel)
+        ui.batchListButton.clicked.connect(self.onChooseList)
 
     @property
     def isRunning(self) -> bool:
@@ -40,6 +43,14 @@ class BatchSection:
     def refresh(self) -> None:
         """Bring the button in line with the run."""
         self.ui.batchButton.text = _("Cancel batch") if self.isRunning else _("Run batch")
+
+    def onChooseList(self, *_args: object) -> None:
+        """A list or a table as the input; the button of the path chooses folders."""
+        path = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Choose a list of CTs"), "", _("Lists and tables (*.txt *.csv)")
+        )
+        if path:
+            self.ui.batchInput.currentPath = path
 
     def onRunOrCancel(self, *_args: object) -> None:
         """Start, or end the batch that goes on."""
@@ -72,9 +83,10 @@ class BatchSection:
         """Show what the engine says."""
         if isinstance(message, Progress):
             self.ui.batchProgressBar.value = round(100 * message.fraction)
+            stage = inUsersLanguage(message.message)
             left = in_words(self._timeLeft.seconds(message.fraction)) if self._timeLeft else ""
-            words = _("{stage}, about {time} left").format(stage=message.message, time=left)
-            self.ui.batchLabel.text = words if left else message.message
+            words = _("{stage}, about {time} left").format(stage=stage, time=left)
+            self.ui.batchLabel.text = words if left else stage
         elif isinstance(message, Warned | PlainText):
             self._log(message.message if isinstance(message, Warned) else message.text)
 

@@ -22,6 +22,7 @@ from LiverSegModuleLib.ComparisonFolder import (
 from LiverSegModuleLib.EngineCommand import build_compare_arguments, child_environment
 from LiverSegModuleLib.EngineMessages import Message, PlainText, Progress, RunOutcome, RunState, Warned
 from LiverSegModuleLib.EngineProcess import EngineProcess, pythonSlicerPath
+from LiverSegModuleLib.EngineWords import inUsersLanguage
 from LiverSegModuleLib.InstallLogic import ensurePackages
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.RunFolder import RunFolder
@@ -212,7 +213,7 @@ class CompareSection:
         """Show what the engine says."""
         if isinstance(message, Progress):
             self.ui.compareProgressBar.value = round(100 * message.fraction)
-            self.ui.compareLabel.text = escape(message.message)
+            self.ui.compareLabel.text = escape(inUsersLanguage(message.message))
         elif isinstance(message, Warned | PlainText):
             self._log(message.message if isinstance(message, Warned) else message.text)
 

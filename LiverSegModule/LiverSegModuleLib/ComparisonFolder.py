@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LiverSegModuleLib.Translation import _
+
 if TYPE_CHECKING:
     from liverseg.case import Case
 
@@ -74,7 +76,9 @@ def read_comparison(folder: Path) -> ComparedResult:
         sentences = told["summary"][: len(told["summary"]) - len(lesions)]
         return ComparedResult(tuple(sentences), tuple(told["warnings"]), lesions)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputRefused(f"{path} is no comparison ({error}); compare again") from error
+        raise InputRefused(
+            _("{path} is no comparison ({error}); compare again").format(path=path, error=error)
+        ) from error
 
 
 def _lesion(told: dict[str, Any]) -> ComparedLesion:

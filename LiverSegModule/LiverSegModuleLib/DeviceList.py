@@ -77,7 +77,7 @@ class DeviceList:
     def _onFinished(self, outcome: RunOutcome) -> None:
         if outcome.state != RunState.DONE or self.found is None:
             self.ui.devicesLabel.text = _("The devices could not be found: {reason}").format(
-                reason=outcome.reason or outcome.state.value
+                reason=outcome.words
             )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from LiverSegModuleLib.Translation import _
+
 DEVICES = ("auto", "cuda", "mps", "cpu")
 QUALITIES = ("full", "fast")
 TILES = ("auto", "half")
@@ -35,11 +37,17 @@ class EngineOptions:
     def is_valid(self) -> tuple[bool, str]:
         """Whether the engine knows these options, and if not, why."""
         if self.device not in DEVICES:
-            return False, f"the device {self.device!r} is not known; use one of {', '.join(DEVICES)}"
+            return False, _("the device {device} is not known; use one of {names}").format(
+                device=repr(self.device), names=", ".join(DEVICES)
+            )
         if self.quality not in QUALITIES:
-            return False, f"the quality {self.quality!r} is not known; use one of {', '.join(QUALITIES)}"
+            return False, _("the quality {quality} is not known; use one of {names}").format(
+                quality=repr(self.quality), names=", ".join(QUALITIES)
+            )
         if self.tile not in TILES:
-            return False, f"the tile {self.tile!r} is not known; use one of {', '.join(TILES)}"
+            return False, _("the tile {tile} is not known; use one of {names}").format(
+                tile=repr(self.tile), names=", ".join(TILES)
+            )
         return True, ""
 
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from LiverSegModuleLib.Translation import _
+
 EXIT_DONE = 0
 EXIT_NO_LIVER = 4
 EXIT_OUT_OF_MEMORY = 5
@@ -127,16 +129,23 @@ class RunOutcome:
     reason: str = ""
 
     @property
+    def words(self) -> str:
+        """Why it ended so; for a run that was cancelled, that it was."""
+        return (
+            self.reason
+            or {
+                RunState.DONE: _("done"),
+                RunState.NO_LIVER: _("no liver"),
+                RunState.SOME_FAILED: _("some cases failed"),
+                RunState.CANCELLED: _("cancelled"),
+                RunState.FAILED: _("failed"),
+            }[self.state]
+        )
+
+    @property
     def has_results(self) -> bool:
         """Whether the output folder holds a whole result (an empty liver is one)."""
         return self.state in (RunState.DONE, RunState.NO_LIVER)
-
-
-# Exit codes of runs that wrote whole outputs all the same.
-_PARTLY = {
-    EXIT_NO_LIVER: (RunState.NO_LIVER, "no liver was found in this volume"),
-    EXIT_SOME_FAILED: (RunState.SOME_FAILED, "some cases failed"),
-}
 
 
 # What Slicer's launcher writes when a signal ended the process that it started; it exits with 1 itself.
@@ -162,8 +171,9 @@ def outcome_of(exit_code: int, crashed: bool, cancelled: bool, messages: Sequenc
     reasons = [message.message for message in messages if isinstance(message, Failed) and message.message]
     if not crashed and exit_code == EXIT_DONE:
         return RunOutcome(RunState.DONE)
-    if not crashed and exit_code in _PARTLY:
-        state, words = _PARTLY[exit_code]
+    if not crashed and exit_code in (EXIT_NO_LIVER, EXIT_SOME_FAILED):
+        # Whole outputs were written all the same.
+        state, words = _partly(exit_code)
         return RunOutcome(state, reasons[-1] if reasons else words)
     if reasons:
         return RunOutcome(RunState.FAILED, reasons[-1])
@@ -175,27 +185,33 @@ def outcome_of(exit_code: int, crashed: bool, cancelled: bool, messages: Sequenc
     return RunOutcome(RunState.FAILED, f"{how}: {last}" if last else how)
 
 
+def _partly(exit_code: int) -> tuple[RunState, str]:
+    if exit_code == EXIT_NO_LIVER:
+        return RunState.NO_LIVER, _("no liver was found in this volume")
+    return RunState.SOME_FAILED, _("some cases failed")
+
+
 def _way_of_ending(exit_code: int, crashed: bool, by_launcher: bool) -> str:
     """How a process ended that gave no reason, with a hint where it was probably short of memory."""
     number = exit_code if crashed else exit_code - _SHELL_SIGNAL
     killed = number == _SIGKILL
     if crashed or killed:
-        how = "the engine ended unexpectedly"
+        how = _("the engine ended unexpectedly")
         if exit_code:
             how += f" ({_signal_name(number)})"
     else:
-        how = f"the engine ended with exit code {exit_code}"
+        how = _("the engine ended with exit code {code}").format(code=exit_code)
     if killed or by_launcher:
-        how += (
-            "; most often a computer that runs out of memory ends a program like this: close other "
-            'applications, or choose quality "fast" or a smaller tile'
+        how += "; " + _(
+            "most often a computer that runs out of memory ends a program like this: close other "
+            "applications, or choose the quality Fast or a smaller tile"
         )
     return how
 
 
 def _signal_name(number: int) -> str:
     try:
-        return f"signal {number}, {signal.Signals(number).name}"
+        return _("signal {number}, {name}").format(number=number, name=signal.Signals(number).name)
     except ValueError:
         # Windows' exception codes; Qt has them as signed numbers.
-        return f"exit code {number & 0xFFFFFFFF:#x}"
+        return _("exit code {code}").format(code=f"{number & 0xFFFFFFFF:#x}")

@@ -6,6 +6,8 @@ import importlib.util
 from collections.abc import MutableSequence
 from pathlib import Path
 
+from LiverSegModuleLib.Translation import _
+
 
 def packages_folder(module_folder: Path) -> Path:
     """The folder that holds the packages.
@@ -19,7 +21,9 @@ def packages_folder(module_folder: Path) -> Path:
         if (folder / "liverseg" / "__init__.py").is_file():
             return folder
     raise FileNotFoundError(
-        f"the package liverseg is neither in {module_folder} nor in a source tree; install LiverSeg again"
+        _("the package liverseg is neither in {folder} nor in a source tree; install LiverSeg again").format(
+            folder=module_folder
+        )
     )
 
 

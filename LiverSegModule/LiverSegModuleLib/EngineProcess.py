@@ -18,6 +18,7 @@ from LiverSegModuleLib.EngineMessages import (
     parse_progress_line,
 )
 from LiverSegModuleLib.ProcessTree import kill_process_tree
+from LiverSegModuleLib.Translation import _
 
 
 def pythonSlicerPath() -> str:
@@ -30,7 +31,7 @@ def pythonSlicerPath() -> str:
     """
     path = shutil.which("PythonSlicer")
     if not path:
-        raise RuntimeError("PythonSlicer was not found; this needs the installed 3D Slicer application")
+        raise RuntimeError(_("PythonSlicer was not found; this needs the installed 3D Slicer application"))
     return path
 
 
@@ -113,15 +114,16 @@ class EngineProcess:
             if not self._over:
                 self._onMessage(message)
 
-    def _onProcessFinished(self, *_) -> None:
+    def _onProcessFinished(self, *_args: object) -> None:
         crashed = self._process.exitStatus() == qt.QProcess.CrashExit
         self._finish(self._process.exitCode(), crashed)
 
-    def _onProcessError(self, *_) -> None:
-        # All other errors are followed by finished(); a process that never started has no end.
-        if self._process.error() == qt.QProcess.FailedToStart:
+    def _onProcessError(self, error: object = None, *_args: object) -> None:
+        # All other errors are followed by finished(); a process that never started has no end. The error is
+        # taken as it is told: Qt 5 has a signal beside the function of that name.
+        if error == qt.QProcess.FailedToStart:
             logging.error("LiverSeg: the engine's process did not start")
-            self._messages.append(Failed("the engine's program could not be started", 1))
+            self._messages.append(Failed(_("the engine's program could not be started"), 1))
             self._finish(exitCode=0, crashed=True)
 
     def _finish(self, exitCode: int, crashed: bool) -> None:

@@ -43,6 +43,8 @@ def outputText(name: str, filename: str) -> str:
         "measurements": _("a row a number"),
         "report": _("all numbers"),
     }.get(name)
+    if what is None and name.startswith("surfaces"):
+        what = _("surfaces, RAS") if name.endswith("ras") else _("surfaces, LPS")
     return f"{filename} ({what or name})"
 
 

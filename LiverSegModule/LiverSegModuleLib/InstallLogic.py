@@ -24,15 +24,17 @@ def ensurePackages(requirementsPath: str) -> None:
     """Install what is missing. Asks once; in Slicer's testing mode nothing is installed.
 
     Raises:
-        RuntimeError: the user declined, the PyTorch extension is not there, or packages are missing in
-            testing mode.
+        liverseg.errors.UsageError: the user declined, the PyTorch extension is not there, or packages are
+            missing in testing mode; nothing was installed.
         subprocess.CalledProcessError: an installation failed.
     """
+    from liverseg.errors import UsageError
+
     missing = missingPackages(requirementsPath)
     if not missing:
         return
     if slicer.app.testingEnabled():
-        raise RuntimeError(_("Python packages are missing: {packages}").format(packages=", ".join(missing)))
+        raise UsageError(_("Python packages are missing: {packages}").format(packages=", ".join(missing)))
     torchLogic = _torchLogic() if TORCH in missing else None
     question = _(
         "LiverSeg needs Python packages that are not installed yet. They are downloaded once, which may take "
@@ -40,7 +42,7 @@ def ensurePackages(requirementsPath: str) -> None:
     )
     title = _("LiverSeg: install Python packages")
     if not slicer.util.confirmOkCancelDisplay(question, title, detailedText="\n".join(missing)):
-        raise RuntimeError(
+        raise UsageError(
             _("LiverSeg cannot run without these packages: {packages}").format(packages=", ".join(missing))
         )
     if torchLogic:
@@ -49,7 +51,7 @@ def ensurePackages(requirementsPath: str) -> None:
             askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch")
         )
         if installed is None:
-            raise RuntimeError(_("PyTorch was not installed; install it in the module PyTorch Utils"))
+            raise UsageError(_("PyTorch was not installed; install it in the module PyTorch Utils"))
     _installOthers(requirementsPath)
 
 
@@ -60,15 +62,17 @@ def ensureExportPackages(requirementsPath: str) -> None:
         requirementsPath: of ``requirements-export.txt``.
 
     Raises:
-        RuntimeError: packages are missing in testing mode.
+        liverseg.errors.UsageError: packages are missing in testing mode.
         subprocess.CalledProcessError: an installation failed.
     """
+    from liverseg.errors import UsageError
+
     requirements = slicer.packaging.load_requirements(requirementsPath)
     missing = [str(each) for each in requirements if not slicer.packaging.pip_check(str(each))]
     if not missing:
         return
     if slicer.app.testingEnabled():
-        raise RuntimeError(_("Python packages are missing: {packages}").format(packages=", ".join(missing)))
+        raise UsageError(_("Python packages are missing: {packages}").format(packages=", ".join(missing)))
     question = _(
         "PDF reports, DICOM objects and surfaces need Python packages that are not installed yet. They are "
         "downloaded once and change Slicer's Python environment. Install them now?"
@@ -95,12 +99,14 @@ def _torchLogic():
     """The logic of the PyTorch extension.
 
     Raises:
-        RuntimeError: the extension is not installed.
+        liverseg.errors.UsageError: the extension is not installed.
     """
+    from liverseg.errors import UsageError
+
     try:
         import PyTorchUtils
     except ModuleNotFoundError as error:
-        raise RuntimeError(
+        raise UsageError(
             _(
                 "LiverSeg needs the extension PyTorch. Install it from the Extensions Manager "
                 "and restart Slicer."

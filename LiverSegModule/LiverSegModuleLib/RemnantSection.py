@@ -8,6 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from LiverSegModuleLib.EngineWords import inUsersLanguage
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Session import Session
 
@@ -22,6 +23,7 @@ class RemnantSection:
         ui.weightSpinBox.valueChanged.connect(lambda *_args: self.plan())
         session.caseChanged.connect(self.onCaseChanged)
         session.readoutChanged.connect(self.plan)
+        session.staleChanged.connect(self.onStaleChanged)
 
     def onCaseChanged(self) -> None:
         """A box for each segment of the result; ticks stay where the segment is still there."""
@@ -45,6 +47,10 @@ class RemnantSection:
             layout.addWidget(box, n // 5, n % 5)
             self.boxes[name] = box
 
+    def onStaleChanged(self) -> None:
+        """Say whether the remnant belongs to the masks."""
+        self.ui.staleRemnantLabel.visible = self.session.isStale and bool(self.resected())
+
     def resected(self) -> list[str]:
         """The numerals that are ticked."""
         return [name for name, box in self.boxes.items() if box.checked]
@@ -55,6 +61,7 @@ class RemnantSection:
         from liverseg_mrml.planning import plan_resection
 
         resected = self.resected()
+        self.onStaleChanged()
         if self.session.nodes is None or not resected:
             self.ui.remnantLabel.text = escape(_("Tick the segments to be resected."))
             if self.session.nodes is not None:
@@ -87,4 +94,4 @@ def _lines(remnant: Any) -> list[str]:
                 percent=round(remnant.percent_of_standardized), volume=round(remnant.standardized_liver_ml)
             )
         )
-    return [*lines, _("For information: {limits}").format(limits=USUAL_LIMITS)]
+    return [*lines, _("For information: {limits}").format(limits=inUsersLanguage(USUAL_LIMITS))]

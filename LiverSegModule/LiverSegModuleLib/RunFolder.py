@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from LiverSegModuleLib.Translation import _
+
 if TYPE_CHECKING:
     from liverseg.case import Case, Provenance
     from liverseg.volume import Volume
@@ -93,7 +95,7 @@ def read_case(run: RunFolder) -> Case:
 
     report_path = run.output / "report.json"
     if not report_path.is_file():
-        raise InputRefused("the engine left no report.json; see the log for its last words")
+        raise InputRefused(_("the engine left no report.json; see the log for its last words"))
     report = json.loads(report_path.read_text(encoding="utf-8"))
     ct = read_volume(run.ct)
     read = read_masks(run.output, ct)

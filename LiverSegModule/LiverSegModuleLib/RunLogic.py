@@ -64,9 +64,7 @@ class RunLogic:
             self.start(volumeNode, options or EngineOptions())
             self._process.wait()
             if not ended or not ended[0].has_results:
-                raise RuntimeError(
-                    ended[0].reason or ended[0].state.value if ended else _("the engine hangs")
-                )
+                raise RuntimeError(ended[0].words if ended else _("the engine hangs"))
             return self.loadResults()
         finally:
             self.onFinished = told

@@ -18,6 +18,7 @@ from LiverSegModuleLib.EngineMessages import (
     RunState,
     Warned,
 )
+from LiverSegModuleLib.EngineWords import inUsersLanguage
 from LiverSegModuleLib.InstallLogic import ensurePackages
 from LiverSegModuleLib.Messages import telling
 from LiverSegModuleLib.Parameter import engineOptions
@@ -83,9 +84,10 @@ class RunSection:
         """Show what the engine says."""
         if isinstance(message, Progress):
             self.ui.progressBar.value = round(100 * message.fraction)
+            stage = inUsersLanguage(message.message)
             left = in_words(self._timeLeft.seconds(message.fraction)) if self._timeLeft else ""
-            words = _("{stage}, about {time} left").format(stage=message.message, time=left)
-            self.ui.statusLabel.text = words if left else message.message
+            words = _("{stage}, about {time} left").format(stage=stage, time=left)
+            self.ui.statusLabel.text = words if left else stage
         elif isinstance(message, Warned):
             self._log(_("Warning: {text}").format(text=message.message))
         elif isinstance(message, Failed):

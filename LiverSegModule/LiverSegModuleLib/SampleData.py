@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 CATEGORY = "LiverSeg"
 # As in Slicer's own SampleData module: Task03_Liver of the Medical Segmentation Decathlon, CC BY-SA 4.0.
 CTLIVER_SHA256 = "e16eae0ae6fefa858c5c11e58f0f1bb81834d81b7102e021571056324ef6f37e"
 CTLIVER_URI = f"https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/{CTLIVER_SHA256}"
-MADE_UP_NAME = "Made-up patient"
+
+
+def madeUpName() -> str:
+    """What the made-up patient is called."""
+    return _("Made-up patient")
 
 
 def registerSampleData(iconsFolder: Path) -> None:
@@ -30,14 +35,20 @@ def registerSampleData(iconsFolder: Path) -> None:
     )
     register(
         category=CATEGORY,
-        sampleName=MADE_UP_NAME,
+        sampleName=madeUpName(),
         # Nothing is downloaded; the lists must have one length all the same.
         uris="",
-        fileNames=MADE_UP_NAME,
-        nodeNames=MADE_UP_NAME,
-        customDownloader=lambda source: [makePatient(slicer.mrmlScene)],
+        fileNames=madeUpName(),
+        nodeNames=madeUpName(),
+        customDownloader=makeSample,
         thumbnailFileName=str(iconsFolder / "LiverSegModule.png"),
     )
+
+
+def makeSample(_source: Any) -> list[Any]:
+    """What Slicer's Sample Data module calls in place of a download."""
+    # One function, and no lambda: Slicer knows by it what is registered already.
+    return [makePatient(slicer.mrmlScene)]
 
 
 def makePatient(scene: Any, seed: int = 0) -> Any:
@@ -46,7 +57,7 @@ def makePatient(scene: Any, seed: int = 0) -> Any:
     from liverseg_mrml.volume_node import add_volume
 
     phantom = make_phantom(seed=seed)
-    node = add_volume(scene, phantom.ct, scene.GenerateUniqueName(MADE_UP_NAME))
+    node = add_volume(scene, phantom.ct, scene.GenerateUniqueName(madeUpName()))
     slicer.util.setSliceViewerLayers(background=node, fit=True)
     return node
 
@@ -55,11 +66,14 @@ def downloadCTLiver() -> Any:
     """Slicer's CTLiver; from its cache when it was downloaded before.
 
     Raises:
-        RuntimeError: it could not be downloaded.
+        liverseg.errors.InputRefused: it could not be downloaded or read.
     """
     import SampleData
 
-    node = SampleData.downloadSample("CTLiver")
-    if node is None:
-        raise RuntimeError("CTLiver could not be downloaded; is the computer online?")
-    return node
+    from liverseg.errors import InputRefused
+
+    # No node at all where the download failed, or None in its place where it could not be read.
+    nodes = SampleData.downloadSamples("CTLiver")
+    if not nodes or nodes[0] is None:
+        raise InputRefused(_("CTLiver could not be downloaded; is the computer online?"))
+    return nodes[0]

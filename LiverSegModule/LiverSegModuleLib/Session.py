@@ -182,9 +182,10 @@ class Session:
     def _markUnwatchedEdits(self) -> None:
         """Mark the result as edited if it was while it was not on screen, say in the Segment Editor."""
         from liverseg.errors import InputRefused
+        from liverseg_mrml.drawn_checksum import is_as_measured, keep_drawn_checksum
         from liverseg_mrml.staleness import is_stale, set_stale
 
-        if is_stale(self.nodes):
+        if is_stale(self.nodes) or is_as_measured(self.nodes):
             return
         try:
             from liverseg_mrml.edited_parts import edited_parts
@@ -200,6 +201,8 @@ class Session:
             edited = True
         if edited:
             set_stale(self.nodes, True)
+        else:
+            keep_drawn_checksum(self.nodes)
 
     def _onEdit(self) -> None:
         self.clock.touch()

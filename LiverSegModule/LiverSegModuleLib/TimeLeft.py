@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from LiverSegModuleLib.Translation import _
+
 # Before this nothing useful can be said.
 _FIRST_FRACTION, _FIRST_SECONDS = 0.03, 2.0
 
@@ -32,7 +34,9 @@ def in_words(seconds: float | None) -> str:
     """ "12 s" or "3 min"; empty for None."""
     if seconds is None:
         return ""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    if seconds < 90:
+        return _("{count} s").format(count=round(seconds))
+    return _("{count} min").format(count=round(seconds / 60))
 
 
 class ReviewClock:

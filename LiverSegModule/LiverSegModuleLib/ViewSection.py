@@ -8,30 +8,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.ReviewLayout import REVIEW_LAYOUT, registerReviewLayout
 from LiverSegModuleLib.Session import Session
 
-# Slicer's own layouts end at 100 (vtkMRMLLayoutNode::SlicerLayoutUserView); extensions go far above.
-REVIEW_LAYOUT = 7312
-REVIEW_LAYOUT_XML = """
-<layout type="horizontal" split="true">
- <item splitSize="600"><view class="vtkMRMLSliceNode" singletontag="Red">
-  <property name="orientation" action="default">Axial</property>
-  <property name="viewlabel" action="default">R</property>
-  <property name="viewcolor" action="default">#F34A33</property></view></item>
- <item splitSize="400"><layout type="vertical" split="true">
-  <item><view class="vtkMRMLSliceNode" singletontag="Green">
-   <property name="orientation" action="default">Coronal</property>
-   <property name="viewlabel" action="default">G</property>
-   <property name="viewcolor" action="default">#6EB04B</property></view></item>
-  <item><view class="vtkMRMLSliceNode" singletontag="Yellow">
-   <property name="orientation" action="default">Sagittal</property>
-   <property name="viewlabel" action="default">Y</property>
-   <property name="viewcolor" action="default">#EDD54C</property></view></item>
-  <item><view class="vtkMRMLViewNode" singletontag="1">
-   <property name="viewlabel" action="default">1</property></view></item>
- </layout></item>
-</layout>
-"""
 NO_RENDERING, LIVER, CONTRAST, SURFACE = "none", "liver", "contrast", "surface"
 
 
@@ -62,10 +41,12 @@ class ViewSection:
         ui.smoothingSlider.valueChanged.connect(self.onSmoothing)
         ui.thresholdSlider.valueChanged.connect(self.onThreshold)
         session.caseChanged.connect(self.refresh)
+        session.staleChanged.connect(self.onStaleChanged)
 
     def refresh(self) -> None:
-        """Nothing can be shown without a result; of another result its own rendering is chosen, or none."""
+        """Nothing can be shown without a result; the widgets say how the one on screen looks."""
         from liverseg_mrml.renderings import shown_rendering
+        from liverseg_mrml.views3d import surface_smoothing
 
         nodes = self.session.nodes
         self.ui.viewsFrame.enabled = nodes is not None
@@ -75,14 +56,16 @@ class ViewSection:
         before = box.currentData
         self._filling = True
         box.currentIndex = box.findData(kind)
+        if nodes is not None:
+            self.ui.smoothingSlider.value = surface_smoothing(nodes)
         self._filling = False
         if before != kind and CONTRAST in (before, kind):
             self._setProjection(kind == CONTRAST)
         self.ui.thresholdSlider.enabled = self.ui.renderingComboBox.currentData == SURFACE
 
     def _listPresets(self) -> None:
-        """List the presets of opacity that fit the result; the chosen one stays if it is among them."""
-        from liverseg_mrml.views3d import offered_presets
+        """List the presets of opacity that fit the result, and choose the one that it has."""
+        from liverseg_mrml.views3d import offered_presets, shown_preset
 
         titles = {
             "overview": _("Overview"),
@@ -91,22 +74,32 @@ class ViewSection:
             "vessels": _("Vessels"),
         }
         box, nodes = self.ui.opacityComboBox, self.session.nodes
-        chosen = box.currentData
         self._filling = True
         box.clear()
         for name in offered_presets(nodes) if nodes is not None else titles:
             box.addItem(titles[name], name)
-        box.currentIndex = max(0, box.findData(chosen))
+        if nodes is not None:
+            box.currentIndex = max(0, box.findData(shown_preset(nodes)))
         self._filling = False
+
+    def onStaleChanged(self) -> None:
+        """Say that a rendering is older than the masks; with the numbers, it is brought up to date."""
+        from liverseg_mrml.renderings import shown_rendering_is_stale
+
+        nodes = self.session.nodes
+        old = nodes is not None and shown_rendering_is_stale(nodes)
+        if old and not self.session.isStale:
+            with telling(_("The volume could not be rendered.")):
+                self._render(self.ui.renderingComboBox.currentData)
+            old = shown_rendering_is_stale(nodes)
+        self.ui.staleViewsLabel.visible = old
 
     def onLayout(self, *_args: object) -> None:
         """Lay the views out."""
-        node = self.session.scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+        node = registerReviewLayout(self.session.scene)
         name = self.ui.layoutComboBox.currentData
         if node is None or not name:
             return
-        if name == "review" and not node.IsLayoutDescription(REVIEW_LAYOUT):
-            node.AddLayoutDescription(REVIEW_LAYOUT, REVIEW_LAYOUT_XML)
         numbers = {
             "review": REVIEW_LAYOUT,
             "conventional": slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView,
@@ -127,7 +120,7 @@ class ViewSection:
         """Make the surfaces anew with the slider's smoothing."""
         from liverseg_mrml.views3d import set_surface_smoothing
 
-        if self.session.nodes is not None:
+        if self.session.nodes is not None and not self._filling:
             with telling(_("The surfaces could not be made.")):
                 set_surface_smoothing(self.session.nodes, self.ui.smoothingSlider.value)
 
@@ -142,6 +135,7 @@ class ViewSection:
             self._setProjection(kind == CONTRAST)
             if kind != NO_RENDERING:
                 self._render(kind)
+        self.onStaleChanged()
 
     def onThreshold(self, *_args: object) -> None:
         """Move the iso-surface."""

@@ -87,9 +87,6 @@ class QProcess:
     def exitStatus(self) -> int:  # noqa: N802
         return self._status
 
-    def error(self) -> int | None:
-        return self._error
-
     def readAllStandardOutput(self) -> QByteArray:  # noqa: N802
         content, self._output = self._output, b""
         return QByteArray(content)

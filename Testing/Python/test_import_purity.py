@@ -203,7 +203,7 @@ def test_help_is_instant(arguments: list[str]) -> None:
     "name",
     [
         *("EngineCommand", "EngineMessages", "EnginePath", "ProcessTree", "RunFolder", "__init__"),
-        *("Session", "Signal", "TimeLeft"),
+        *("EngineWords", "ReviewLayout", "Session", "Signal", "TimeLeft"),
     ],
 )
 def test_the_modules_pure_parts_name_neither_slicer_nor_qt(name: str) -> None:

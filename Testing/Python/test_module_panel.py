@@ -179,20 +179,6 @@ def test_the_input_selector_follows_the_scene(ui: ET.Element) -> None:
     assert (ui.findtext("class"), "inputSelector", "setMRMLScene(vtkMRMLScene*)") in connections
 
 
-def test_what_the_user_reads_can_be_translated() -> None:
-    bare = [
-        f"{name}:{node.lineno}"
-        for name, node in nodes_of_the_module()
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Attribute)
-        and node.targets[0].attr in ("text", "toolTip", "title", "helpText", "acknowledgementText")
-        and isinstance(node.value, ast.Constant)
-        and node.value.value
-        and name != "SelfTest.py"
-    ]
-    assert not bare, "put the words through _()"
-
-
 def test_the_module_has_the_four_classes_that_slicer_looks_for(source: ast.Module) -> None:
     classes = {node.name for node in source.body if isinstance(node, ast.ClassDef)}
     suffixes = ("", "Widget", "Logic", "Test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,16 +12,20 @@ import pytest
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.stages import FineMasks
+from liverseg.training.cache import load_cached
 from liverseg.training.splits import Part, Splits, write_splits
 from liverseg.training.synth.hard_negatives import (
     SLAB_COUNTED,
     SLAB_DEPTH,
     false_alarms,
+    few_of_each_person,
+    for_liver_alone,
     hard_negatives,
 )
 from liverseg.training.synth.pseudo_labels import PseudoLabelRefused, pseudo_label
 from liverseg.training.synth.samples import TrainingSample, make_sample, read_sample, write_sample
 from liverseg.training.synth.weak_slices import WeakSlice, mend_clipped_fat, read_weak_slices, slice_label
+from liverseg.training.tasks import LesionTask
 from synth_patches import SPACING, made_patch, with_lesion
 
 LESION_AT = (32, 40, 45)
@@ -174,6 +179,30 @@ def test_hard_negatives_hold_no_lesion_and_nobody_who_is_held_out():
     assert np.count_nonzero(slab.counted.any(axis=(1, 2))) == SLAB_COUNTED
     assert slab.counted[SLAB_DEPTH // 2].any() and not slab.counted[0].any()
     assert samples[1].counted.all()
+
+
+def test_slices_for_the_liver_alone_say_nothing_about_lesions(tmp_path):
+    (slab,) = hard_negatives([weak_slice()], {}, set(), 1.5)
+    assert not slab.counted[slab.label > 0].all()
+    place = write_sample(for_liver_alone(slab), tmp_path)
+    case = load_cached(place.parent, place.name)
+    assert not case.known.lesions
+    assert case.counted is not None
+    middle = case.counted[SLAB_DEPTH // 2]
+    assert middle.all() and not case.counted[0].any()
+    assert LesionTask.groups_of(case.known) == ((0,), (1, 2, 3, 4))
+    assert not read_sample(place).lesions
+
+
+def test_few_slices_of_each_person_come_from_the_middle_of_the_liver():
+    (slab,) = hard_negatives([weak_slice()], {}, set(), 1.5)
+    names = [f"lits_050_slice_{n:03d}" for n in (10, 20, 30, 40, 50)] + ["lits_060_slice_007"]
+    samples = [replace(slab, case=name) for name in names]
+    one = {sample.case for sample in few_of_each_person(samples, 1)}
+    assert one == {"lits_050_slice_030", "lits_060_slice_007"}
+    three = {sample.case for sample in few_of_each_person(samples, 3)}
+    assert three == {*one, "lits_050_slice_020", "lits_050_slice_040"}
+    assert few_of_each_person(samples, 0) == []
 
 
 def test_false_alarms_are_found_and_inexact_lesions_are_not_among_them():

@@ -16,8 +16,10 @@ import slicer
 import slicer.util
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
+from borrowed import Borrowed
 from parameter_node import parameterNodeWrapper
 from pythonqt_habits import Habit, QtModule, bare, dressed
+from slicer_packaging import Packaging
 from slicer_widgets import IN_UI_FILES, qMRMLSegmentEditorWidget
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,12 +46,13 @@ class Application:
     applicationName = "Slicer"  # noqa: N815
 
     def __init__(self, temporary: Path, logic: Any) -> None:
+        self.testing = False
         self.temporaryPath = str(temporary)
         self._logic = logic
         self.startupCompleted = SimpleNamespace(connect=lambda slot: None)
 
     def testingEnabled(self) -> bool:
-        return False
+        return self.testing
 
     def applicationLogic(self) -> Any:
         return self._logic
@@ -142,6 +145,7 @@ class Host:
         self.answer = True
         self.widget: Any = None
         self.window: Any = None
+        self._borrowed = Borrowed()
         self._logics = dict(self.made.logics)
         for module, name in LOGICS.items():
             self._logics[module] = getattr(slicer, name)()
@@ -151,33 +155,30 @@ class Host:
     def _install(self, temporary: Path) -> None:
         module = QtModule("qt")
         module.QUiLoader = lambda: dressed(Loader())  # type: ignore[attr-defined]
-        ctk = ModuleType("ctk")
         i18n = ModuleType("slicer.i18n")
         i18n.tr = lambda text: text  # type: ignore[attr-defined]
         i18n.translate = lambda context, text: text  # type: ignore[attr-defined]
         wrapper = ModuleType("slicer.parameterNodeWrapper")
         wrapper.parameterNodeWrapper = parameterNodeWrapper  # type: ignore[attr-defined]
-        packaging = ModuleType("slicer.packaging")
-        packaging.load_requirements = lambda path: []  # type: ignore[attr-defined]
-        packaging.pip_check = lambda requirement: True  # type: ignore[attr-defined]
-        sys.modules |= {
-            "qt": module,
-            "ctk": ctk,
-            "slicer.i18n": i18n,
-            "slicer.parameterNodeWrapper": wrapper,
-            "slicer.packaging": packaging,
-            "slicer.ScriptedLoadableModule": Module(self).classes(),
-        }
-        slicer.packaging = packaging
-        slicer.app = Application(temporary, self.made.application)
-        slicer.mrmlScene = self.scene
-        slicer.modules = SimpleNamespace()
-        slicer.qMRMLSegmentEditorWidget = lambda: dressed(qMRMLSegmentEditorWidget())
-        slicer.util.mainWindow = lambda: self.window
-        slicer.util.getModuleLogic = lambda name: self._logics[name]
-        slicer.util.errorDisplay = lambda text, **_: self.dialogs.append(text)
-        slicer.util.confirmOkCancelDisplay = self._ask
-        slicer.util.selectModule = lambda name: None
+        packaging = Packaging()
+        for each in (module, ModuleType("ctk"), i18n, wrapper, packaging, Module(self).classes()):
+            self._borrowed.put_module(each)
+        for name, value in {
+            "packaging": packaging,
+            "app": Application(temporary, self.made.application),
+            "mrmlScene": self.scene,
+            "modules": SimpleNamespace(),
+            "qMRMLSegmentEditorWidget": lambda: dressed(qMRMLSegmentEditorWidget()),
+        }.items():
+            self._borrowed.put(slicer, name, value)
+        for name, value in {
+            "mainWindow": lambda: self.window,
+            "getModuleLogic": lambda name: self._logics[name],
+            "errorDisplay": lambda text, **_: self.dialogs.append(text),
+            "confirmOkCancelDisplay": self._ask,
+            "selectModule": lambda name: None,
+        }.items():
+            self._borrowed.put(slicer.util, name, value)
 
     def _ask(self, text: str, *_args: Any, **options: Any) -> bool:
         self.dialogs.append(text)
@@ -189,10 +190,6 @@ class Host:
         for folder in (str(MODULE), str(ROOT / "LiverSegExtension")):
             if folder not in sys.path:
                 sys.path.insert(0, folder)
-        for name in [
-            name for name in sys.modules if name.split(".")[0] in ("LiverSegModule", "LiverSegModuleLib")
-        ]:
-            del sys.modules[name]
         import LiverSegModule  # noqa: PLC0415
 
         window = QtWidgets.QMainWindow()
@@ -215,12 +212,13 @@ class Host:
         return self.widget
 
     def close(self) -> None:
-        """Close the window as the application does at its end."""
+        """Close the window as the application does at its end; the process is as it was before."""
         if self.widget is not None:
             self.widget.exit()
             self.widget.cleanup()
             bare(self.window).close()
             self.settle()
+        self._borrowed.give_back()
 
     def settle(self, milliseconds: int = 0) -> None:
         """Let Qt handle what waits."""

@@ -48,6 +48,8 @@ class qMRMLNodeComboBox(QComboBox):  # noqa: N801
         self.scene = scene
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent):
             self._observers.append(scene.AddObserver(event, lambda *_: self._list()))
+        observers = self._observers
+        self.destroyed.connect(lambda *_: [scene.RemoveObserver(tag) for tag in observers])
         self._list()
 
     def _list(self) -> None:
@@ -62,6 +64,8 @@ class qMRMLNodeComboBox(QComboBox):  # noqa: N801
         self.blockSignals(False)
         if self.currentNodeID() != chosen:
             self.currentNodeChanged.emit(self.currentNode())
+
+    nodeTypes = Property("QStringList", lambda self: ["vtkMRMLScalarVolumeNode"], lambda self, v: None)
 
     def currentNodeID(self) -> str:
         return self.currentData() or ""

@@ -110,7 +110,9 @@ def fits_stage(entry: dict[str, Any], stage: str) -> bool:
     return stage in _NEEDED and sees_ct and tissues >= _NEEDED[stage]
 
 
-def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any]) -> None:
+def export_bundle(
+    folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any], eight_bits: bool = False
+) -> None:
     """Write weights and card of the given runs into ``folder``; other networks of its card are kept.
 
     Args:
@@ -118,6 +120,7 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
         name: the model's name.
         runs: run folder for each stage to write.
         facts: what else the card says (sources, license, results); merged over what it said.
+        eight_bits: write the weights in eight bits instead of half precision.
 
     Raises:
         InputRefused: a folder holds no run, or that of another network.
@@ -131,7 +134,7 @@ def export_bundle(folder: Path, name: str, runs: dict[str, Path], facts: dict[st
         if not fits_stage(entry, stage):
             raise InputRefused(f"{run} trained another network than {stage}")
         file = f"{stage}.safetensors"
-        sha256 = save_network(network, folder / file)
+        sha256 = save_network(network, folder / file, eight_bits)
         parameters = sum(p.numel() for p in network.parameters())
         networks[stage] = {**entry, "file": file, "sha256": sha256, "parameters": parameters}
     card["held_out"] = unseen_cases(list(networks.values()))

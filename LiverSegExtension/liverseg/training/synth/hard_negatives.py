@@ -64,6 +64,29 @@ def hard_negatives(
     return samples
 
 
+def few_of_each_person(samples: Sequence[TrainingSample], count: int) -> list[TrainingSample]:
+    """At most ``count`` samples a person, from the middle of those in the order of their names outwards.
+
+    Neighboring slices of one person teach the same; the middle of a liver shows most of it.
+    """
+    persons: dict[str, list[TrainingSample]] = {}
+    for sample in sorted(samples, key=lambda sample: sample.case):
+        persons.setdefault(person_of(sample.case), []).append(sample)
+    chosen = []
+    for own in persons.values():
+        outwards = sorted(range(len(own)), key=lambda n: abs(n - len(own) // 2))
+        chosen += [own[n] for n in outwards[:count]]
+    return chosen
+
+
+def for_liver_alone(sample: TrainingSample) -> TrainingSample:
+    """A slab that teaches where the liver ends, and says nothing about lesions."""
+    counted = sample.counted.copy()
+    start = (SLAB_DEPTH - SLAB_COUNTED) // 2
+    counted[start : start + SLAB_COUNTED] = True
+    return replace(sample, counted=counted, lesions=False)
+
+
 def slab_sample(weak: WeakSlice, label: np.ndarray, counted: np.ndarray, spacing_mm: float) -> TrainingSample:
     """A slice with its label as a slab of ``SLAB_DEPTH`` voxels, of which the middle counts."""
     flat = make_sample(

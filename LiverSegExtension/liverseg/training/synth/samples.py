@@ -25,12 +25,14 @@ class TrainingSample:
         image: uint8, the cache's HU window scaled to 0..255.
         label: uint8, 0 background, 1 liver, 2 lesion.
         counted: bool, where errors count.
+        lesions: False where the label says nothing about lesions: the liver's outline alone is learned.
     """
 
     case: str
     image: np.ndarray
     label: np.ndarray
     counted: np.ndarray
+    lesions: bool = True
 
 
 def make_sample(
@@ -69,7 +71,7 @@ def write_sample(sample: TrainingSample, folder: Path) -> Path:
         UsageError: the folder cannot be made.
     """
     make_folder(folder)
-    write_cached(folder, sample.case, sample.label, sample.image, Known(), sample.counted)
+    write_cached(folder, sample.case, sample.label, sample.image, Known(sample.lesions), sample.counted)
     return folder / sample.case
 
 
@@ -87,4 +89,4 @@ def read_sample(place: Path) -> TrainingSample:
         raise InputRefused(f"{place} is no training sample (it has no image); make it again")
     label = case.label.numpy()
     counted = np.ones(label.shape, dtype=bool) if case.counted is None else case.counted.numpy()
-    return TrainingSample(case.case, case.image.numpy(), label, counted)
+    return TrainingSample(case.case, case.image.numpy(), label, counted, case.known.lesions)

@@ -1,0 +1,107 @@
+"""Reading lesion after lesion in the panel, by real clicks and keys."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import QPoint
+
+from panel_host import Qt, QTest, bare
+
+
+def test_a_click_on_a_row_selects_the_lesion_and_a_click_on_a_title_sorts(host, patient):
+    table = bare(host.widget.ui.lesionTable)
+    row = table.visualItemRect(table.item(2, 1)).center()
+    QTest.mouseClick(table.viewport(), Qt.LeftButton, Qt.NoModifier, row)
+    assert host.widget.panel.session.lesionID == int(table.item(2, 0).text())
+    header = table.horizontalHeader()
+    x = header.sectionViewportPosition(2) + 5
+    QTest.mouseClick(header.viewport(), Qt.LeftButton, Qt.NoModifier, QPoint(x, 5))
+    QTest.mouseClick(header.viewport(), Qt.LeftButton, Qt.NoModifier, QPoint(x, 5))
+    lengths = [float(table.item(n, 2).text()) for n in range(table.rowCount())]
+    assert lengths == sorted(lengths) or lengths == sorted(lengths, reverse=True)
+    assert len(set(lengths)) > 1
+
+
+def test_the_keys_read_lesion_after_lesion(host, patient):
+    window, panel = bare(host.window), host.widget.panel
+    QTest.keyClick(window, Qt.Key_N)
+    first = panel.session.lesionID
+    QTest.keyClick(window, Qt.Key_A)
+    QTest.keyClick(window, Qt.Key_N)
+    second = panel.session.lesionID
+    QTest.keyClick(window, Qt.Key_R)
+    QTest.keyClick(window, Qt.Key_P)
+    assert panel.session.lesionID == first != second
+    states = {lesion.id: lesion.review.state for lesion in panel.session.lesions}
+    assert (states[first], states[second]) == ("accepted", "rejected")
+
+
+def test_letters_typed_into_the_comment_are_no_keys(host, patient):
+    session = host.widget.panel.session
+    session.selectLesion(1)
+    edit = bare(host.widget.ui.commentLineEdit)
+    edit.setFocus()
+    QTest.keyClicks(edit, "near a vein")
+    QTest.keyClick(edit, Qt.Key_Return)
+    lesion = session.lesion(1)
+    assert (lesion.review.comment, lesion.review.state) == ("near a vein", "unreviewed")
+    assert session.lesionID == 1
+
+
+def test_the_keys_are_given_back_when_the_module_is_left(host, patient):
+    host.widget.exit()
+    QTest.keyClick(bare(host.window), Qt.Key_N)
+    assert host.widget.panel.session.lesionID is None
+    editor = bare(host.widget.panel.correct.editor.widget)
+    assert not editor.observing
+    # A run that ends while another module is on screen takes no views and keys from it.
+    host.widget.panel.session.show(patient[0])
+    assert not editor.observing
+    host.widget.enter()
+    assert editor.observing
+    QTest.keyClick(bare(host.window), Qt.Key_N)
+    assert host.widget.panel.session.lesionID is not None
+
+
+def test_the_time_of_a_review_comes_into_the_provenance(host, patient):
+    session = host.widget.panel.session
+    session.clock._last -= 30
+    session.selectLesion(1)
+    case = session.currentCase()
+    assert case.provenance.seconds["review"] == pytest.approx(30, abs=5)
+
+
+@pytest.mark.parametrize("way", ["opened in place of the scene", "added to it"])
+def test_a_saved_scene_is_taken_up_where_it_was_left(host, patient, tmp_path, way):
+    from liverseg_mrml.case_nodes import find_case_nodes
+    from liverseg_mrml.scene_writer import save_scene
+
+    session = host.widget.panel.session
+    session.selectLesion(2)
+    session.review(2, "accepted", "seen", "Reader", "2026-01-02T03:04:05+00:00")
+    save_scene(host.scene, tmp_path / "tomorrow.mrb")
+    host.scene.Clear()
+    assert session.nodes is None
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "tomorrow.mrb") as bundle:
+        bundle.extractall(tmp_path)
+    host.scene.SetURL(str(next(tmp_path.glob("*/*.mrml"))))
+    # As vtkMRMLScene::ReadFromMRB does, which the application calls.
+    assert host.scene.Connect() if way.startswith("opened") else host.scene.Import()
+    host.settle()
+    assert session.lesion(2).review.comment == "seen"
+    assert not session.isStale
+    (nodes,) = find_case_nodes(host.scene)
+    assert session.nodes.folder == nodes.folder
+    assert host.widget.ui.versionComboBox.currentText == "LiverSeg, Made-up patient"
+    assert bare(host.widget.ui.lesionTable).rowCount() == len(patient[1].lesions)
+
+
+def test_the_picture_of_the_panel_has_something_on_it(host, patient, tmp_path):
+    host.widget.panel.session.selectLesion(1)
+    picture = bare(host.window).grab().toImage()
+    colors = {
+        picture.pixel(x, y) for x in range(0, picture.width(), 3) for y in range(0, picture.height(), 3)
+    }
+    assert len(colors) > 50

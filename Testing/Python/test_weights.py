@@ -1,0 +1,69 @@
+"""Weights in files: half precision, or eight bits that are half the size and change next to nothing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from liverseg.bundle import find_bundle, load_network, read_bundle, save_network
+from liverseg.phantom import make_phantom
+from liverseg.stages import find_liver
+from liverseg.weights import from_eight_bits, in_eight_bits, read_weights, write_weights
+
+
+def made_weights() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(4)
+    filters = torch.randn(32, 16, 3, 3, 3, generator=generator)
+    # Filters of very different size, one of them empty.
+    filters *= torch.logspace(-4, 2, 32)[:, None, None, None, None]
+    filters[7] = 0
+    return {
+        "conv.weight": filters,
+        "conv.bias": torch.randn(32, generator=generator),
+        "norm.count": torch.tensor(70001),
+    }
+
+
+def test_eight_bits_move_no_weight_by_more_than_half_a_step_of_its_filter():
+    filters = made_weights()["conv.weight"]
+    whole, factor = in_eight_bits(filters)
+    assert whole.dtype == torch.int8
+    off = (from_eight_bits(whole, factor) - filters).abs().flatten(1).amax(dim=1)
+    largest = filters.abs().flatten(1).amax(dim=1)
+    assert (off <= largest / 254 * 1.001).all()
+    assert off[7] == 0
+
+
+@pytest.mark.parametrize("eight_bits", [False, True])
+def test_a_file_gives_back_every_tensor_under_its_name(tmp_path, eight_bits):
+    weights = made_weights()
+    write_weights(weights, tmp_path / "a.safetensors", eight_bits)
+    read = read_weights(tmp_path / "a.safetensors")
+    assert set(read) == set(weights)
+    assert int(read["norm.count"]) == 70001
+    torch.testing.assert_close(read["conv.bias"], weights["conv.bias"], rtol=1e-3, atol=1e-3)
+    largest = weights["conv.weight"].abs().flatten(1).amax(dim=1)[:, None, None, None, None]
+    assert ((read["conv.weight"] - weights["conv.weight"]).abs() <= largest / 250 + 1e-7).all()
+
+
+def test_eight_bits_halve_a_bundles_network_and_leave_its_liver_as_it_is(tmp_path):
+    phantom = make_phantom(seed=3, shape_kji=(70, 90, 90), spacing_kji=(4.0, 3.6, 3.6))
+    bundle = find_bundle()
+    entry = bundle.card["networks"]["stage1"]
+    path = tmp_path / entry["file"]
+    sha256 = save_network(load_network(bundle, "stage1"), path, eight_bits=True)
+    assert path.stat().st_size < 0.52 * (bundle.folder / entry["file"]).stat().st_size
+    card = {"format": 1, "name": "small", "networks": {"stage1": {**entry, "sha256": sha256}}}
+    (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    hu = np.ascontiguousarray(phantom.ct.array).astype(np.float32)
+    spacing = phantom.ct.geometry.spacing_kji
+    masks = []
+    for each in (bundle, read_bundle(tmp_path)):
+        rough, _ = find_liver(hu, spacing, each, "cpu")
+        assert rough is not None
+        masks.append(rough.mask)
+    overlap = 2 * np.count_nonzero(masks[0] & masks[1]) / (masks[0].sum() + masks[1].sum())
+    assert overlap > 0.995
