@@ -4,7 +4,7 @@ scripts/compare_roads.py train --cache CACHE --splits splits.json --part 0 --min
 scripts/compare_roads.py settings patches_unet3d --cache CACHE ...   # what one of them is trained with
 
 CACHE holds what scripts/prepare_data.py writes (stage1, stage2), perhaps planted (scripts/plant_lesions.py)
-and two_heads (scripts/prepare_scans.py). The roads learn on these grids and in this HU
+and two_heads (scripts/prepare_scans.py, see docs/roads.md). The roads learn on these grids and in this HU
 window, as their experiment files do on their own ones. scripts/score_roads.py scores them.
 """
 
@@ -80,7 +80,9 @@ ROADS = {
     "default": ("stage1", "stage2"),
     "default, planted": ("stage1", "stage2_planted"),
     "two_level_unet": ("two_level_unet_liver", "two_level_unet"),
+    "two_level_unet, second alone": ("stage1", "two_level_unet"),
     "global_local_vae": ("global_local_vae_liver", "global_local_vae"),
+    "global_local_vae, local alone": ("stage1", "global_local_vae"),
     "slices_resnet34": ("stage1", "slices_resnet34"),
     "patches_unet3d": ("stage1", "patches_unet3d"),
     "classic_unet3d": ("classic_unet3d", "stage2"),
