@@ -1,7 +1,8 @@
-"""Make copies of cached cases with further lesions in them, as further cases to train stage 2 on.
+"""Make copies of cached cases with further lesions in them, as further cases to train stage 2 or stage 1 on.
 
 scripts/plant_lesions.py --cache CACHE/stage2 --out CACHE/planted --copies 8
 scripts/plant_lesions.py --cache CACHE/stage2 --out CACHE/pasted_0 --pasted --splits splits.json --part 0
+scripts/plant_lesions.py --cache CACHE/stage1 --out CACHE/planted_stage1 --spacing 4
 scripts/train.py ... data.further=[CACHE/planted] data.further_share=0.25
 
 Made-up lesions, or with --pasted other persons' real ones. ``task.planted`` plants while samples are drawn,
@@ -36,14 +37,16 @@ from liverseg.training.persons import person_of
 from liverseg.training.splits import read_splits
 from liverseg.training.synth.pasted import LesionLibrary, build_library, paste_lesions
 from liverseg.training.synth.planted import plant_lesions
+from liverseg.training.synth.recipe import LesionRecipe
 
 Spacing = tuple[float, float, float]
-SPACING: Spacing = (STAGE2_SPACING,) * 3
+# Smaller lesions than so many voxels of radius are no business of a coarse grid.
+LEAST_VOXELS = 4 / 3
 
 log = logging.getLogger("plant_lesions")
 
 
-def library_of(cache: Path, names: Sequence[str]) -> LesionLibrary:
+def library_of(cache: Path, names: Sequence[str], spacing: Spacing) -> LesionLibrary:
     """The real lesions of the named cases.
 
     Raises:
@@ -56,7 +59,7 @@ def library_of(cache: Path, names: Sequence[str]) -> LesionLibrary:
             assert case.image is not None
             cases[name] = (hu_of_gray(case.image.numpy()), case.label.numpy())
     try:
-        return build_library(cases, SPACING, {person_of(name) for name in names})
+        return build_library(cases, spacing, {person_of(name) for name in names})
     except ValueError as error:
         raise InputRefused(f"{cache}: {error}; train with made-up lesions (leave --pasted out)") from error
 
@@ -67,30 +70,38 @@ def takes_lesions(case: CachedCase) -> bool:
 
 
 def copies_of(
-    cache: Path, case: str, copies: int, seed: int, library: LesionLibrary | None = None
+    cache: Path, case: str, copies: int, seed: int, spacing: Spacing, library: LesionLibrary | None = None
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, label (uint8) and image (uint8 of the window), both (z, y, x), of each copy of a case."""
     known = load_cached(cache, case)
     assert known.image is not None
     hu, label = hu_of_gray(known.image.numpy()), known.label.numpy()
+    smallest, largest = LesionRecipe().radius_mm
+    recipe = LesionRecipe(radius_mm=(max(smallest, LEAST_VOXELS * spacing[0]), largest))
     for number in range(copies):
         rng = np.random.default_rng((seed, zlib.crc32(case.encode()), number))
         if library is None:
-            planted, changed = plant_lesions(hu, label, SPACING, rng)
+            planted, changed = plant_lesions(hu, label, spacing, rng, recipe)
         else:
-            result = paste_lesions(hu, label, SPACING, rng, library)
+            result = paste_lesions(hu, label, spacing, rng, library)
             planted, changed = result.hu, result.label
         yield f"{case}_{'planted' if library is None else 'pasted'}_{number}", changed, gray_of_hu(planted)
 
 
 def write_copies(
-    case: str, cache: Path, out: Path, copies: int, seed: int, library: LesionLibrary | None = None
+    case: str,
+    cache: Path,
+    out: Path,
+    copies: int,
+    seed: int,
+    spacing: Spacing,
+    library: LesionLibrary | None = None,
 ) -> int:
     """Write the copies of one case as cached cases; returns how many, 0 for one that cannot take lesions."""
     known = load_cached(cache, case)
     if not takes_lesions(known):
         return 0
-    for name, label, image in copies_of(cache, case, copies, seed, library):
+    for name, label, image in copies_of(cache, case, copies, seed, spacing, library):
         write_cached(out, name, label, image, known.known, None)
     return copies
 
@@ -115,6 +126,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, required=True, help="cache of stage 2")
     parser.add_argument("--out", type=Path, required=True, help="cache folder to write to")
     parser.add_argument("--copies", type=int, default=8, help="of each case")
+    parser.add_argument("--spacing", type=float, default=STAGE2_SPACING, help="of the cache in mm; 1.5")
     parser.add_argument("--pasted", action="store_true", help="real lesions of the other cases, moved")
     parser.add_argument("--splits", type=Path, help="splits file; without it all cases are used")
     parser.add_argument("--part", help="part of the splits file that is held out")
@@ -125,14 +137,18 @@ def main() -> int:
     try:
         if arguments.copies < 1:
             raise UsageError("--copies must be at least 1")
+        if not arguments.spacing > 0:
+            raise UsageError("--spacing must be above 0")
         names = learned_from(cached_names(arguments.cache), arguments.splits, arguments.part)
+        spacing = (arguments.spacing,) * 3
         work = partial(
             write_copies,
             cache=arguments.cache,
             out=arguments.out,
             copies=arguments.copies,
             seed=arguments.seed,
-            library=library_of(arguments.cache, names) if arguments.pasted else None,
+            spacing=spacing,
+            library=library_of(arguments.cache, names, spacing) if arguments.pasted else None,
         )
         with ProcessPoolExecutor(arguments.processes) as pool:
             made = list(pool.map(work, names))

@@ -107,6 +107,20 @@ def test_planted_copies_are_cases_of_their_person_with_more_lesion(settings, tmp
     assert ((first.label > 0) == torch.from_numpy(label > 0)).all()
 
 
+def test_a_coarse_cache_gets_lesions_that_its_voxels_can_hold(tmp_path, root):
+    label = np.zeros((50, 50, 50), dtype=np.uint8)
+    label[5:45, 5:45, 5:45] = 1
+    image = np.random.default_rng(6).integers(155, 165, label.shape).astype(np.uint8)
+    write_cached(tmp_path / "cache", "ircad_05", label, image, Known())
+    common = ("--cache", tmp_path / "cache", "--out", tmp_path / "out", "--copies", 4, "--processes", 1)
+    done = plant(root, *common, "--spacing", 4)
+    assert done.returncode == 0, done.stderr
+    sizes = [int((load_cached(tmp_path / "out", n).label == 2).sum()) for n in cached_names(tmp_path / "out")]
+    # A ball of 5.3 mm has 10 voxels of 4 mm, one of 35 mm has 2,800.
+    assert max(sizes) > 10
+    assert plant(root, *common, "--spacing", 0).returncode == 2
+
+
 def test_planting_tells_an_empty_cache_plainly(tmp_path, root):
     (tmp_path / "cache").mkdir()
     done = plant(root, "--cache", tmp_path / "cache", "--out", tmp_path / "out")
