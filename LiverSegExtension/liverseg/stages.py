@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -15,12 +15,14 @@ from liverseg.bundle import Bundle, NetworkCard, load_network
 from liverseg.device import Rung, free_memory_bytes, is_out_of_memory, ladder, needed
 from liverseg.errors import ModelError, OutOfMemory
 from liverseg.geometry import bounding_box
+from liverseg.hollows import fill_hollows
 from liverseg.intensity import hu_of, normalize_hu
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
 from liverseg.lesion_masks import lesion_masks_from_scores
 from liverseg.postprocess import fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
 from liverseg.resample import grid_for_spacing, resize
+from liverseg.rim_fluid import rim_fluid
 from liverseg.slicewise import card_scores
 
 log = logging.getLogger(__name__)
@@ -177,6 +179,17 @@ def mask_on_crop(
     return (soft[0, 0] > 0.5).float()
 
 
+def without_hollows(rough: RoughLiver, full_shape: tuple[int, ...], spacing: Sequence[float]) -> RoughLiver:
+    """The rough liver with its hollows filled.
+
+    Args:
+        full_shape: voxels (z, y, x) of the CT that the mask covers, on whatever grid.
+        spacing: of the CT, in mm (z, y, x).
+    """
+    steps = [n * s / m for n, s, m in zip(full_shape, spacing, rough.mask.shape, strict=True)]
+    return replace(rough, mask=fill_hollows(rough.mask, steps))
+
+
 def grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
     """A mask (0/1) dilated by a cube of so many voxels to each side, as bool."""
     wide = mask[None, None]
@@ -212,9 +225,10 @@ def find_lesions(
     window = hu_window(card)
     image = resize(torch.from_numpy(normalize_hu(crop, window)), shape)
     known = mask_on_crop(rough, hu.shape, shape)
-    near = grown(known, int(round(REACH_MM / min(target))))
+    shown = mask_on_crop(without_hollows(rough, hu.shape, spacing), hu.shape, shape)
+    near = grown(shown, int(round(REACH_MM / min(target))))
     # A network that was trained on the CT alone does not see stage 1's liver.
-    inputs = torch.stack([image, known][: int(card.network["in_channels"])])
+    inputs = torch.stack([image, shown][: int(card.network["in_channels"])])
     overlap = OVERLAP[quality] if card.overlap is None else card.overlap
     scores, ran = on_ladder(
         device,
@@ -234,6 +248,8 @@ def find_lesions(
         return None, ran
     liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
     lesions = lesion_masks_from_scores(lesion_score, liver, crop, spacing, tuned)
+    fluid = rim_fluid(lesions, liver, known.numpy() > 0, crop)
+    liver, lesions = liver & ~fluid, lesions & ~fluid
     vessels = vessels_in(scores, card.classes, liver & ~lesions)
     return FineMasks(
         liver, lesions, lesion_score, vessels, segments_in(scores, card.classes, crop.shape)

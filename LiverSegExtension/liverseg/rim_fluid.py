@@ -1,0 +1,54 @@
+"""Fluid at the liver's rim: the gallbladder and bowel, which a network takes for lesions.
+
+Where the rough liver's hollows are filled (:mod:`liverseg.hollows`) the gallbladder lies in what stage 2 is
+shown as liver, dark and round as a lesion is. A tumor at the rim that stage 1 left out is brighter than bile;
+a cyst within the liver was never left out.
+"""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+
+# A claim is no lesion when so much of it lies beside stage 1's liver,
+OUTSIDE_SHARE = 0.1
+# its median is that of bile or bowel fluid,
+FLUID_HU = 30.0
+# and the liver's tissue is so much brighter: in a fatty or an unenhanced liver a tumor is as dark.
+DARKER_HU = 35.0
+
+
+def rim_fluid(lesions: np.ndarray, liver: np.ndarray, rough: np.ndarray, hu: np.ndarray) -> np.ndarray:
+    """Which of the claimed lesions are fluid at the liver's rim.
+
+    Args:
+        lesions: bool (z, y, x).
+        liver: bool, of the same shape, lesions included.
+        rough: bool (z, y, x), stage 1's own liver over the same box, on any grid.
+        hu: of the shape of ``lesions``.
+
+    Returns:
+        bool, inside ``lesions``: whole claims (26-connected).
+    """
+    fluid = np.zeros_like(lesions)
+    tissue = hu[liver & ~lesions]
+    if tissue.size == 0 or not lesions.any():
+        return fluid
+    brightness = float(np.median(tissue))
+    claims, count = cc3d.connected_components(lesions, connectivity=26, return_N=True)
+    boxes = cc3d.statistics(claims)["bounding_boxes"]
+    for number in range(1, count + 1):
+        own = claims[boxes[number]] == number
+        gray = float(np.median(hu[boxes[number]][own]))
+        if gray > FLUID_HU or brightness - gray < DARKER_HU:
+            continue
+        voxels = np.argwhere(own) + [part.start for part in boxes[number]]
+        if np.mean(~_at(rough, voxels, lesions.shape)) >= OUTSIDE_SHARE:
+            fluid[boxes[number]] |= own
+    return fluid
+
+
+def _at(mask: np.ndarray, voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The values of a mask at voxels (n, 3) of another grid of that shape over the same box."""
+    places = ((voxels + 0.5) * (np.array(mask.shape) / np.array(shape))).astype(int)
+    return np.asarray(mask[tuple(np.minimum(places, np.array(mask.shape) - 1).T)])
