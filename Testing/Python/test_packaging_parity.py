@@ -122,3 +122,10 @@ def test_the_modules_requirements_are_those_of_the_package() -> None:
     lines = (ROOT / "LiverSegModule/Resources/requirements.txt").read_text(encoding="utf-8").splitlines()
     required = {line for line in lines if line and not line.startswith("#")}
     assert {r for r in required if not r.startswith("psutil")} == expected - {"psutil>=5.9"}
+
+
+def test_the_description_of_the_extension_is_one_cmake_item() -> None:
+    # SlicerExtensionCPack.cmake passes it on unquoted: what follows a semicolon would be lost.
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    (description,) = re.findall(r'^set\(EXTENSION_DESCRIPTION "([^"]*)"\)$', text, re.MULTILINE)
+    assert ";" not in description
