@@ -11,7 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Messages import enable, noResultYet, telling
 from LiverSegModuleLib.ReviewKeys import ReviewKeys
 from LiverSegModuleLib.Session import Session
 
@@ -86,7 +86,11 @@ class ResultsSection:
                     box.currentIndex = n
         self._filling = False
         self.ui.resultFrame.enabled = shown is not None
-        self.ui.correctCollapsibleButton.enabled = shown is not None
+        for widget in (
+            *(self.ui.versionComboBox, self.ui.removeVersionButton, self.ui.copyTableButton),
+            *(self.ui.previousLesionButton, self.ui.nextLesionButton, self.ui.correctCollapsibleButton),
+        ):
+            enable(widget, noResultYet(shown))
 
     def onVersionChosen(self, *_args: object) -> None:
         """Work on another result of the scene."""
@@ -124,7 +128,10 @@ class ResultsSection:
         table.setRowCount(len(lesions))
         for row, lesion in enumerate(lesions):
             for column, value in enumerate(_cells(lesion)):
-                table.setItem(row, column, _item(value, lesion.id))
+                item = _item(value, lesion.id)
+                # The column of comments may lie outside of a narrow panel.
+                item.setToolTip(lesion.review.comment or "")
+                table.setItem(row, column, item)
         table.setSortingEnabled(True)
         table.resizeColumnsToContents()
         self._filling = False
@@ -175,9 +182,12 @@ class ResultsSection:
     def onLesionSelected(self, lesionID: int | None) -> None:
         """Show which lesion the review buttons speak of."""
         lesion = self.session.lesion(lesionID)
-        for button in (self.ui.acceptButton, self.ui.rejectButton, self.ui.resetReviewButton):
-            button.enabled = lesion is not None
-        self.ui.commentLineEdit.enabled = lesion is not None
+        first = "" if lesion else noResultYet(self.session.nodes) or _("Choose a lesion in the table first.")
+        for widget in (
+            *(self.ui.acceptButton, self.ui.rejectButton, self.ui.resetReviewButton),
+            self.ui.commentLineEdit,
+        ):
+            enable(widget, first)
         self.ui.commentLineEdit.text = (lesion.review.comment or "") if lesion else ""
         self._filling = True
         if lesion is None:

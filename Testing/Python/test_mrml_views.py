@@ -67,7 +67,11 @@ def test_a_ct_passes_and_its_facts_are_told(made, volume, ct):
     report = preflight(made.scene, volume)
     assert report.passed and report.voxels == ct.array.size
     text = " ".join(finding.text for finding in report.findings)
-    assert "64 x 60 x 40 voxels" in text and "HU" in text
+    assert "64 x 60 x 40 voxels" in text and "HU; the modality is not known" in text
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(made.scene)
+    item = hierarchy.GetItemByDataNode(volume) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
+    assert "CT with -" in " ".join(finding.text for finding in preflight(made.scene, volume).findings)
 
 
 def test_another_modality_is_refused_by_its_name(made, volume):
