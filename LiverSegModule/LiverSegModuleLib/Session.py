@@ -47,6 +47,7 @@ class Session:
             fresh: it was just put into the scene; otherwise its voxels are compared with what was measured,
                 for nobody watched it until now.
         """
+        from liverseg_mrml.navigation import bring_into_view
         from liverseg_mrml.staleness import EditWatch
         from liverseg_mrml.versions import cases_of_volume, show_case
 
@@ -56,7 +57,9 @@ class Session:
         if nodes is not None:
             for other in cases_of_volume(self.scene, nodes.volume):
                 show_case(other, other.segmentation is nodes.segmentation)
-            if not fresh:
+            if fresh:
+                bring_into_view(self.scene, nodes)
+            else:
                 self._markUnwatchedEdits()
             self._watch = EditWatch(nodes, self._onEdit)
             self.clock.touch()
