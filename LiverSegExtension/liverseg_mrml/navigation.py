@@ -39,6 +39,15 @@ def jump_to_point(scene: Scene, point_ras_mm: Point) -> None:
         camera.ResetClippingRange()
 
 
+def show_ct_of(scene: Scene, nodes: CaseNodes) -> None:
+    """Show a case's CT in the slice views that show it in no layer: outlines on another CT would mislead."""
+    volume = nodes.volume.GetID()
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+        layers = scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
+        if volume not in (layers.GetBackgroundVolumeID(), layers.GetForegroundVolumeID()):
+            layers.SetBackgroundVolumeID(volume)
+
+
 def bring_into_view(scene: Scene, nodes: CaseNodes) -> None:
     """Let all 3D cameras see the whole of a case, from the side they look from now.
 

@@ -40,14 +40,14 @@ class Session:
     # --- the result on screen
 
     def show(self, nodes: Any, fresh: bool = False) -> None:
-        """Work on another result, or on none; all other results of its CT are hidden.
+        """Work on another result, or on none; its CT is shown, and all other results of that are hidden.
 
         Args:
             nodes: ``liverseg_mrml.case_nodes.CaseNodes``, or None.
             fresh: it was just put into the scene; otherwise its voxels are compared with what was measured,
                 for nobody watched it until now.
         """
-        from liverseg_mrml.navigation import bring_into_view
+        from liverseg_mrml.navigation import bring_into_view, show_ct_of
         from liverseg_mrml.staleness import EditWatch
         from liverseg_mrml.versions import cases_of_volume, show_case
 
@@ -57,6 +57,7 @@ class Session:
         if nodes is not None:
             for other in cases_of_volume(self.scene, nodes.volume):
                 show_case(other, other.segmentation is nodes.segmentation)
+            show_ct_of(self.scene, nodes)
             if fresh:
                 bring_into_view(self.scene, nodes)
             else:
