@@ -47,6 +47,8 @@ class ResultsSection:
         table.setColumnCount(len(columnTitles()))
         table.setHorizontalHeaderLabels(columnTitles())
         table.verticalHeader().hide()
+        # Bold titles above a selection would take width from the columns.
+        table.horizontalHeader().setHighlightSections(False)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.setSortingEnabled(True)
