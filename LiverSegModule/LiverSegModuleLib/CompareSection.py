@@ -90,6 +90,7 @@ class CompareSection:
         ui.compareButton.clicked.connect(self.onRunOrCancel)
         ui.copyComparisonButton.clicked.connect(self.onCopy)
         session.caseChanged.connect(self.onCaseChanged)
+        session.othersChanged.connect(self.onCaseChanged)
         self.onCaseChanged()
 
     @property

@@ -66,12 +66,13 @@ class ResultsSection:
         ui.commentLineEdit.editingFinished.connect(self.onCommentEdited)
         self.keys = ReviewKeys(self)
         session.caseChanged.connect(self.onCaseChanged)
+        session.othersChanged.connect(self.listVersions)
         session.readoutChanged.connect(self.onReadoutChanged)
         session.lesionSelected.connect(self.onLesionSelected)
 
     # --- which result
 
-    def onCaseChanged(self) -> None:
+    def listVersions(self) -> None:
         """List the results of the scene and choose the one on screen."""
         from liverseg_mrml.case_nodes import find_case_nodes
         from liverseg_mrml.versions import version_name
@@ -87,6 +88,11 @@ class ResultsSection:
                 if nodes.segmentation is shown.segmentation:
                     box.currentIndex = n
         self._filling = False
+
+    def onCaseChanged(self) -> None:
+        """Another result is on screen, or none: nothing can be pressed then."""
+        shown = self.session.nodes
+        self.listVersions()
         self.ui.resultFrame.enabled = shown is not None
         for widget in (
             *(self.ui.versionComboBox, self.ui.removeVersionButton, self.ui.copyTableButton),
