@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from liverseg.bundle import find_bundle, networks_kept
-from liverseg.couinaud import METHODS, Split, split_liver
+from liverseg.couinaud import METHODS, Split, SplitOptions, split_liver
 from liverseg.geometry import Geometry
 from liverseg.phantom import make_phantom
 from liverseg.reading import read_labels
@@ -53,7 +53,7 @@ def main() -> None:
     print(f"liver of {np.count_nonzero(liver) * geometry.voxel_volume_ml:.0f} ml on a grid of {liver.shape}")
 
     def split(method: str) -> Split:
-        return split_liver(liver, geometry, bundle, method=method, vessels=vessels)
+        return split_liver(liver, geometry, bundle, SplitOptions(method), vessels)
 
     with networks_kept():
         for method in METHODS:

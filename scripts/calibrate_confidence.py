@@ -2,9 +2,11 @@
 
 Reads the ``lesions.csv`` of ``liverseg evaluate`` (``--tables``, one a validation fold): its rows of kind
 ``claim``, with the lesion scores that ``scripts/predict_cases.py`` keeps; a claim that touches a true lesion
-is true. Persons are told by the cases' names, or by a column ``person``. Writes ``confidence.json`` (the
-block ``confidence`` for the model's card, with the figures of a cross-validation by person) and, with
-matplotlib, ``reliability.png``.
+is true. Persons are told by the cases' names, or by a column ``person``. The mean score as it is ("raw"), a
+logistic and a rising curve of it, and a logistic model of mean, peak and volume are compared on persons that
+each was not fitted to; the lowest Brier score wins. Writes ``confidence.json`` (the block ``confidence`` for
+the model's card, with all figures; ``--card`` puts it there, and so does ``scripts/export_bundle.py
+--confidence``) and, with matplotlib, ``reliability.png``.
 """
 
 from __future__ import annotations
@@ -23,9 +25,18 @@ import numpy as np
 from liverseg import calibration
 from liverseg.errors import LiverSegError, UsageError
 from liverseg.training.persons import person_of
+from liverseg.writers.atomic import written_whole
 
 SCORES = ("confidence_mean", "confidence_max", "volume_ml")
 COLUMNS = ("case", "kind", "id", "matched", *SCORES)
+RAW = "mean score"
+# How each is fitted; all are cross-validated alike.
+WAYS: dict[str, Any] = {
+    "logistic of the mean score": calibration.fit_platt,
+    "rising curve of the mean score": calibration.fit_rising,
+    "logistic of mean, peak and volume": calibration.fit,
+}
+COLORS = ("#cc3311", "#0077bb", "#009988", "#999999")
 TRUTH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -83,22 +94,12 @@ def _features(row: dict[str, str], path: Path, line: int) -> tuple[float, float,
     return mean, peak, math.log(max(volume, calibration.SMALLEST_ML))
 
 
-def calibrated(found: FoundLesions, bins: int) -> tuple[dict[str, Any], np.ndarray]:
-    """The card's block, and the cross-validated probability of each lesion."""
-    block = calibration.card_block(calibration.fit(found.features, found.is_true))
-    unseen = calibration.cross_validated(found.features, found.is_true, found.persons)
-    curve = calibration.reliability(unseen, found.is_true, bins)
-    raw = found.features[:, 0]
-    block["fitted_on"] = {
-        "persons": len(set(found.persons)),
-        "true_lesions": int(found.is_true.sum()),
-        "false_lesions": int((~found.is_true).sum()),
-    }
-    block["cross_validation_by_person"] = {
-        "auc": _rounded(calibration.auc(unseen, found.is_true)),
-        "auc_raw": _rounded(calibration.auc(raw, found.is_true)),
-        "brier": _rounded(calibration.brier_score(unseen, found.is_true)),
-        "brier_raw": _rounded(calibration.brier_score(raw, found.is_true)),
+def figures(probability: np.ndarray, found: FoundLesions, bins: int) -> dict[str, Any]:
+    """How well probabilities tell true lesions, and how true they are."""
+    curve = calibration.reliability(probability, found.is_true, bins)
+    return {
+        "auc": _rounded(calibration.auc(probability, found.is_true)),
+        "brier": _rounded(calibration.brier_score(probability, found.is_true)),
         "expected_calibration_error": _rounded(calibration.expected_calibration_error(curve)),
         "reliability": [
             {
@@ -109,15 +110,62 @@ def calibrated(found: FoundLesions, bins: int) -> tuple[dict[str, Any], np.ndarr
             for each in curve
         ],
     }
-    return block, unseen
+
+
+def calibrated(found: FoundLesions, bins: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The card's block, and the probability of each lesion by every way, raw or cross-validated by person.
+
+    The lowest Brier score counts: a calibration that does not lower it on unseen persons is none.
+    """
+    rows, truth, persons = found.features, found.is_true, found.persons
+    ways = {RAW: rows[:, 0]}
+    ways |= {name: calibration.cross_validated(rows, truth, persons, fit) for name, fit in WAYS.items()}
+    judged = {name: figures(values, found, bins) for name, values in ways.items()}
+    chosen = min(judged, key=lambda name: judged[name]["brier"])
+    block = calibration.card_block(None if chosen == RAW else WAYS[chosen](rows, truth))
+    block["fitted_on"] = {
+        "persons": len(set(persons)),
+        "true_lesions": int(truth.sum()),
+        "false_lesions": int((~truth).sum()),
+    }
+    block["cross_validation_by_person"] = {"chosen": chosen, **judged}
+    return block, ways
+
+
+def table(block: dict[str, Any]) -> str:
+    """The figures of every way, one a line."""
+    judged = block["cross_validation_by_person"]
+    lines = ["| confidence | AUC | Brier | calibration error |", "|---|---|---|---|"]
+    for name in (RAW, *WAYS):
+        row = judged[name]
+        marked = f"**{name}**" if name == judged["chosen"] else name
+        auc = "-" if row["auc"] is None else f"{row['auc']:.3f}"
+        lines.append(f"| {marked} | {auc} | {row['brier']:.4f} | {row['expected_calibration_error']:.3f} |")
+    return "\n".join(lines)
+
+
+def write_into_card(block: dict[str, Any], path: Path) -> None:
+    """Put the block into a model's card.
+
+    Raises:
+        UsageError: there is no such card.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(card, dict) or "networks" not in card:
+            raise ValueError("no networks in it")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is no model's card: {error}") from error
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps({**card, "confidence": block}, indent=2) + "\n", encoding="utf-8")
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def plot(found: FoundLesions, unseen: np.ndarray, bins: int, path: Path) -> None:
-    """Share of true lesions over their probability, raw and calibrated, and how many lesions lie where."""
+def plot(found: FoundLesions, ways: dict[str, np.ndarray], bins: int, path: Path) -> None:
+    """Share of true lesions over their probability by every way, and how many lesions lie where."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -127,10 +175,7 @@ def plot(found: FoundLesions, unseen: np.ndarray, bins: int, path: Path) -> None
         2, 1, figsize=(5.5, 6.5), height_ratios=(4, 1), sharex=True, layout="constrained"
     )
     top.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfect")
-    for values, name, color in (
-        (found.features[:, 0], "mean score (raw)", "#cc3311"),
-        (unseen, "calibrated, unseen persons", "#0077bb"),
-    ):
+    for (name, values), color in zip(ways.items(), COLORS, strict=True):
         curve = calibration.reliability(values, found.is_true, bins)
         area = calibration.auc(values, found.is_true)
         label = f"{name}, AUC {area:.2f}" if area is not None else name
@@ -139,7 +184,7 @@ def plot(found: FoundLesions, unseen: np.ndarray, bins: int, path: Path) -> None
         )
         below.hist(values, bins=np.linspace(0, 1, 21), histtype="step", color=color)
     top.set(ylabel="share of true lesions", xlim=(0, 1), ylim=(0, 1))
-    top.legend(loc="upper left", frameon=False)
+    top.legend(loc="lower right", frameon=False, fontsize="small")
     below.set(xlabel="confidence", ylabel="lesions")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
@@ -149,17 +194,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="CSV tables of found lesions")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--card", type=Path, help="also put the block into this model's card.json")
     parser.add_argument("--bins", type=int, default=5, help="points of the reliability curve")
     parsed = parser.parse_args(arguments)
     try:
         found = read_tables(parsed.tables)
-        block, unseen = calibrated(found, parsed.bins)
+        block, ways = calibrated(found, parsed.bins)
         parsed.out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(block, indent=2)
         (parsed.out / "confidence.json").write_text(text + "\n", encoding="utf-8")
-        print(text)
+        print(table(block))
+        if parsed.card:
+            write_into_card(block, parsed.card)
         try:
-            plot(found, unseen, parsed.bins, parsed.out / "reliability.png")
+            plot(found, ways, parsed.bins, parsed.out / "reliability.png")
         except ImportError:
             print("no reliability.png: matplotlib is not installed (pip install 'liverseg[train]')")
     except LiverSegError as error:

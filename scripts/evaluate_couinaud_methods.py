@@ -22,7 +22,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from liverseg.bundle import Bundle, find_bundle
-from liverseg.couinaud import SplitMethod, split_liver
+from liverseg.couinaud import SplitMethod, SplitOptions, split_liver
 from liverseg.couinaud.border_reading import borders_of_split
 from liverseg.couinaud.borders import AXIS_OF, NAMES, Borders
 from liverseg.couinaud.crop import LiverCrop
@@ -150,9 +150,8 @@ def score(
     m: LiverMap, method: SplitMethod, bundle: Bundle | None, landmarks: Mapping[str, Point] | None = None
 ) -> list[float]:
     """Dice of segments 1..8 of one map."""
-    split = split_liver(
-        m.segments > 0, m.geometry, bundle, method=method, vessels=m.vessels, landmarks=landmarks
-    )
+    options = SplitOptions(method, landmarks=landmarks or {})
+    split = split_liver(m.segments > 0, m.geometry, bundle, options, m.vessels)
     return dice_by_segment(m.segments, split.labels)
 
 

@@ -6,10 +6,25 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from liverseg.bundle import STAGES
+from liverseg.calibration import from_card
 from liverseg.errors import LiverSegError
 from liverseg.training.export import export_bundle
+
+
+def card_facts(facts: Path | None, confidence: Path | None) -> dict[str, Any]:
+    """What goes into the card beside the networks.
+
+    Raises:
+        ModelError: the confidence is none that the pipeline could apply.
+    """
+    told: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8")) if facts else {}
+    if confidence:
+        told["confidence"] = json.loads(confidence.read_text(encoding="utf-8"))
+    from_card(told)
+    return told
 
 
 def main() -> int:
@@ -19,11 +34,14 @@ def main() -> int:
     for stage in STAGES:
         parser.add_argument(f"--{stage}", type=Path, help="run folder of this network")
     parser.add_argument("--facts", type=Path, help="JSON merged into the card (sources, license, results)")
+    parser.add_argument(
+        "--confidence", type=Path, help="confidence.json of scripts/calibrate_confidence.py, for the card"
+    )
     parser.add_argument("--eight-bits", action="store_true", help="weights of half the size, 1/254 exact")
     arguments = parser.parse_args()
     runs = {stage: run for stage in STAGES if (run := getattr(arguments, stage)) is not None}
-    facts = json.loads(arguments.facts.read_text(encoding="utf-8")) if arguments.facts else {}
     try:
+        facts = card_facts(arguments.facts, arguments.confidence)
         export_bundle(arguments.out, arguments.name, runs, facts, arguments.eight_bits)
     except LiverSegError as error:
         print(f"export_bundle: {error}", file=sys.stderr)

@@ -113,9 +113,14 @@ def panel(out: Path) -> None:
             widget.panel.remnant.boxes[numeral].click()
         ui.heightSpinBox.value, ui.weightSpinBox.value = 172, 70
         _wait(host, lambda: widget.panel.run.devices.found is not None)
-        sections = ("inputs", "run", "results", "correct", "remnant", "views", "export", "compare", "batch")
-        for file, opened in (("Panel.png", sections[:4]), ("PanelMore.png", sections[4:8])):
-            for name in (*sections, "advanced"):
+        sections = ("inputs", "run", "results", "correct")
+        more = ("segments", "remnant", "views", "export", "compare", "batch")
+        ui.landmarksButton.click()
+        _wait(host, lambda: not widget.panel.segments.run.isRunning)
+        ui.splitAgainButton.click()
+        _wait(host, lambda: not widget.panel.segments.run.isRunning)
+        for file, opened in (("Panel.png", sections), ("PanelMore.png", more[:5])):
+            for name in (*sections, *more, "advanced"):
                 getattr(ui, f"{name}CollapsibleButton").collapsed = name not in opened
             ui.advancedCollapsibleButton.collapsed = file == "Panel.png"
             host.settle(300)

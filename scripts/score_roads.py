@@ -25,10 +25,12 @@ from compare_roads import ROADS
 
 from liverseg.bundle import find_bundle, read_bundle
 from liverseg.errors import LiverSegError, UsageError
+from liverseg.evaluation.case_files import STAGE1_FILE, read_case
 from liverseg.evaluation.comparison import compare_scores, write_comparison
 from liverseg.evaluation.evaluate import evaluate_folders
 from liverseg.evaluation.summary import summarize
 from liverseg.evaluation.tables import CASES_FILE, SUMMARY_FILE, write_scores
+from liverseg.reading import read_labels
 from liverseg.training.checkpoints import LAST
 from liverseg.training.export import export_bundle
 from liverseg.training.joining import join_bundles
@@ -50,7 +52,7 @@ class Folders:
     @staticmethod
     def of(road: str, out: Path) -> Folders:
         """Those of a road."""
-        name = road.replace(", ", "_")
+        name = road.replace(", ", "_").replace(" ", "_")
         return Folders(*(out / kind / name for kind in ("models", "predicted", "scores", "compared")))
 
 
@@ -109,12 +111,13 @@ def row(road: str, arguments: argparse.Namespace) -> list[str]:
         json.loads(path.read_text(encoding="utf-8"))["seconds"]
         for path in sorted(folders.predicted.glob("*/prediction.json"))
     ]
-    stage1 = told.get("stage1_liver")
+    stage1, inside = told.get("stage1_liver"), covered(folders.predicted, arguments.data / "ct")
     return [
         road,
         " and ".join(sizes),
         " and ".join(steps),
         f"{stage1['mean']:.3f}" if stage1 else "",
+        f"{inside:.0%}" if inside is not None else "",
         f"{liver['mean']:.3f}, {liver['worst']:.3f}",
         f"{lesions['person_mean_dice']:.3f}" if lesions.get("person_mean_dice") is not None else "",
         f"{large['found']} of {large['lesions']}",
@@ -123,6 +126,22 @@ def row(road: str, arguments: argparse.Namespace) -> list[str]:
         f"{told['couinaud']['mean_dice']['mean']:.3f}" if told.get("couinaud") else "",
         f"{sum(seconds) / max(1, len(seconds)):.0f}",
     ]
+
+
+def covered(predicted: Path, truth: Path) -> float | None:
+    """The share of a case's lesion voxels that lie in stage 1's liver, the mean over cases that have both.
+
+    Args:
+        predicted: one folder a case, with stage 1's mask on the scan that it saw.
+        truth: one folder a case.
+    """
+    shares = []
+    for path in sorted(predicted.glob(f"*/{STAGE1_FILE}")):
+        mask, geometry = read_labels(path)
+        lesions = read_case(truth / path.parent.name, geometry).lesions > 0
+        if lesions.any():
+            shares.append(float((mask > 0)[lesions].mean()))
+    return sum(shares) / len(shares) if shares else None
 
 
 def against(path: Path) -> str:
@@ -143,6 +162,7 @@ HEADER = (
     "parameters (M)",
     "steps",
     "stage 1 Dice",
+    "lesions in it",
     "liver Dice, worst",
     "lesion Dice",
     "found of 10 mm",

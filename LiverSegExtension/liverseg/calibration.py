@@ -1,16 +1,17 @@
 """How likely a lesion that the network found is a lesion: its scores, calibrated on unseen persons.
 
-A logistic model on three features of each found lesion (Platt, Advances in Large Margin Classifiers 1999,
-extended by size). Fitted by ``scripts/calibrate_confidence.py`` on lesions of persons that training left
-out, kept as plain numbers under ``confidence`` in the model's card, applied by the pipeline. A card without
-that block gives the mean score as it is, and the report's parameters say ``"confidence": "raw"``.
+A logistic model of the mean score (Platt, Advances in Large Margin Classifiers 1999), the same extended by
+the highest score and the size, or a rising curve (:mod:`liverseg.isotonic`). Fitted by
+``scripts/calibrate_confidence.py`` on lesions of persons that training left out, kept as plain numbers under
+``confidence`` in the model's card, applied by the pipeline. A card without that block, or whose method is
+"raw", gives the mean score as it is, and the report's parameters say ``"confidence": "raw"``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,11 @@ from scipy import ndimage, optimize, stats
 from scipy.special import expit
 
 from liverseg.errors import ModelError, UsageError
+from liverseg.isotonic import IsotonicCalibration, fit_isotonic
 
 FEATURES = ("mean_score", "max_score", "log_volume_ml")
-METHOD = "logistic"
+MEAN_SCORE = FEATURES[:1]
+RAW, LOGISTIC, ISOTONIC = "raw", "logistic", "isotonic"
 # Volumes below this are taken as it: a logarithm needs an end.
 SMALLEST_ML = 0.001
 # Weight of the squared coefficients (features have unit variance): keeps a fit finite when few lesions are
@@ -31,9 +34,20 @@ FEWEST_OF_A_KIND = 3
 Matrix = npt.NDArray[np.float64]
 
 
+class AnyCalibration(Protocol):
+    """From features to the chance of a true lesion."""
+
+    def probability(self, features: npt.ArrayLike) -> Matrix:
+        """Probability 0..1 (n,) that each lesion of features (n, 3), in the order of FEATURES, is true."""
+        ...
+
+
+Fit = Callable[[npt.ArrayLike, npt.ArrayLike], AnyCalibration]
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """A logistic model: intercept + weights x (features - means) / scales, in the order of FEATURES."""
+    """A logistic model: intercept + weights x (features - means) / scales, of the first few of FEATURES."""
 
     means: tuple[float, ...]
     scales: tuple[float, ...]
@@ -42,7 +56,7 @@ class Calibration:
 
     def probability(self, features: npt.ArrayLike) -> Matrix:
         """Probability 0..1 (n,) that each lesion of features (n, 3) is a true one."""
-        rows = np.asarray(features, dtype=np.float64).reshape(-1, len(FEATURES))
+        rows = np.asarray(features, dtype=np.float64).reshape(-1, len(FEATURES))[:, : len(self.weights)]
         scaled = (rows - np.array(self.means)) / np.array(self.scales)
         return expit(self.intercept + scaled @ np.array(self.weights))
 
@@ -67,7 +81,7 @@ def lesion_features(labels: np.ndarray, score: np.ndarray, voxel_volume_ml: floa
 
 
 def confidences(
-    labels: np.ndarray, score: np.ndarray, voxel_volume_ml: float, calibration: Calibration | None
+    labels: np.ndarray, score: np.ndarray, voxel_volume_ml: float, calibration: AnyCalibration | None
 ) -> dict[int, float]:
     """Confidence of each lesion, 0..1, by id: calibrated, or without a calibration its mean score."""
     features = lesion_features(labels, score, voxel_volume_ml)
@@ -76,8 +90,8 @@ def confidences(
     return {n: round(float(calibration.probability(row)[0]), 4) for n, row in features.items()}
 
 
-def from_card(card: Mapping[str, Any]) -> Calibration | None:
-    """The calibration of a model card; None where it has none.
+def from_card(card: Mapping[str, Any]) -> AnyCalibration | None:
+    """The calibration of a model card; None where it has none, or says that the score is as it should be.
 
     Raises:
         ModelError: the block is damaged, or of a method or with features that this version does not know.
@@ -86,28 +100,53 @@ def from_card(card: Mapping[str, Any]) -> Calibration | None:
     if block is None:
         return None
     try:
-        if block["method"] != METHOD or tuple(block["features"]) != FEATURES:
-            raise ModelError("the model card's confidence is of a kind that this version does not know")
-        means, scales, weights = (
-            tuple(float(v) for v in block[name]) for name in ("means", "scales", "weights")
-        )
-        intercept = float(block["intercept"])
-    except (KeyError, TypeError, ValueError) as error:
+        method, features = block["method"], tuple(block.get("features", MEAN_SCORE))
+        if method == RAW:
+            return None
+        if method == LOGISTIC and features in (MEAN_SCORE, FEATURES):
+            return _logistic_of(block, len(features))
+        if method == ISOTONIC and features == MEAN_SCORE:
+            return _isotonic_of(block)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"the model card's confidence is damaged ({error}); copy the bundle again"
         ) from error
+    raise ModelError("the model card's confidence is of a kind that this version does not know")
+
+
+def _logistic_of(block: Mapping[str, Any], features: int) -> Calibration:
+    means, scales, weights = (tuple(float(v) for v in block[name]) for name in ("means", "scales", "weights"))
+    intercept = float(block["intercept"])
     sizes = {len(means), len(scales), len(weights)}
     finite = np.isfinite([*means, *scales, *weights, intercept]).all()
-    if sizes != {len(FEATURES)} or not finite or min(scales) <= 0:
+    if sizes != {features} or not finite or min(scales) <= 0:
         raise ModelError("the model card's confidence is damaged; copy the bundle again")
     return Calibration(means, scales, weights, intercept)
 
 
-def card_block(calibration: Calibration) -> dict[str, Any]:
-    """What :func:`from_card` reads."""
+def _isotonic_of(block: Mapping[str, Any]) -> IsotonicCalibration:
+    scores, shares = (tuple(float(v) for v in block[name]) for name in ("scores", "shares"))
+    rising = bool(np.all(np.diff(scores) > 0) and np.all(np.diff(shares) >= 0))
+    inside = bool(np.isfinite([*scores, *shares]).all()) and all(0 <= v <= 1 for v in shares)
+    if len(scores) != len(shares) or not scores or not rising or not inside:
+        raise ModelError("the model card's confidence is damaged; copy the bundle again")
+    return IsotonicCalibration(scores, shares)
+
+
+def card_block(calibration: Calibration | IsotonicCalibration | None) -> dict[str, Any]:
+    """What :func:`from_card` reads; None for the mean score as it is."""
+    if calibration is None:
+        return {"method": RAW}
+    if isinstance(calibration, IsotonicCalibration):
+        return {
+            "method": ISOTONIC,
+            "features": list(MEAN_SCORE),
+            "scores": [round(v, 6) for v in calibration.scores],
+            "shares": [round(v, 6) for v in calibration.shares],
+        }
     return {
-        "method": METHOD,
-        "features": list(FEATURES),
+        "method": LOGISTIC,
+        "features": list(FEATURES[: len(calibration.weights)]),
         "means": [round(v, 6) for v in calibration.means],
         "scales": [round(v, 6) for v in calibration.scales],
         "weights": [round(v, 6) for v in calibration.weights],
@@ -115,25 +154,30 @@ def card_block(calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def fit(features: npt.ArrayLike, is_true: npt.ArrayLike) -> Calibration:
+def fit_platt(features: npt.ArrayLike, is_true: npt.ArrayLike) -> Calibration:
+    """The most likely logistic model of the mean score alone: lesions keep their order."""
+    return fit(features, is_true, MEAN_SCORE)
+
+
+def fit_rising(features: npt.ArrayLike, is_true: npt.ArrayLike) -> IsotonicCalibration:
+    """The best rising curve of the mean score alone; raises as :func:`fit`."""
+    rows, truth = _checked(features, is_true)
+    return fit_isotonic(rows[:, 0], truth)
+
+
+def fit(features: npt.ArrayLike, is_true: npt.ArrayLike, names: tuple[str, ...] = FEATURES) -> Calibration:
     """The most likely logistic model of found lesions.
 
     Args:
         features: (n, 3), in the order of FEATURES.
         is_true: (n,) whether each is a lesion.
+        names: those that count, MEAN_SCORE or FEATURES.
 
     Raises:
         UsageError: fewer than three true or three false lesions, or a value that is no number.
     """
-    rows = np.asarray(features, dtype=np.float64).reshape(-1, len(FEATURES))
-    truth = np.asarray(is_true, dtype=bool)
-    if not np.isfinite(rows).all():
-        raise UsageError("a feature of a lesion is no number; check the tables")
-    if min(int(truth.sum()), int((~truth).sum())) < FEWEST_OF_A_KIND:
-        raise UsageError(
-            f"{int(truth.sum())} true and {int((~truth).sum())} false lesions are too few to calibrate; "
-            f"give at least {FEWEST_OF_A_KIND} of each"
-        )
+    rows, truth = _checked(features, is_true)
+    rows = rows[:, : len(names)]
     means, scales = rows.mean(axis=0), rows.std(axis=0)
     # A feature that is the same for all lesions tells nothing, and must not divide by zero.
     scales = np.where(scales > 1e-9, scales, 1.0)
@@ -153,8 +197,23 @@ def fit(features: npt.ArrayLike, is_true: npt.ArrayLike) -> Calibration:
     )
 
 
-def cross_validated(features: npt.ArrayLike, is_true: npt.ArrayLike, persons: Sequence[str]) -> Matrix:
-    """Probability (n,) of each lesion by a model fitted on all other persons.
+def _checked(features: npt.ArrayLike, is_true: npt.ArrayLike) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+    rows = np.asarray(features, dtype=np.float64).reshape(-1, len(FEATURES))
+    truth = np.asarray(is_true, dtype=bool)
+    if not np.isfinite(rows).all():
+        raise UsageError("a feature of a lesion is no number; check the tables")
+    if min(int(truth.sum()), int((~truth).sum())) < FEWEST_OF_A_KIND:
+        raise UsageError(
+            f"{int(truth.sum())} true and {int((~truth).sum())} false lesions are too few to calibrate; "
+            f"give at least {FEWEST_OF_A_KIND} of each"
+        )
+    return rows, truth
+
+
+def cross_validated(
+    features: npt.ArrayLike, is_true: npt.ArrayLike, persons: Sequence[str], fitting: Fit = fit
+) -> Matrix:
+    """Probability (n,) of each lesion by a model that ``fitting`` fitted on all other persons.
 
     Raises:
         UsageError: a single person, or too few lesions without one of them (:func:`fit`).
@@ -166,7 +225,7 @@ def cross_validated(features: npt.ArrayLike, is_true: npt.ArrayLike, persons: Se
     result = np.zeros(len(rows))
     for name in sorted(set(persons)):
         own = names == name
-        result[own] = fit(rows[~own], truth[~own]).probability(rows[own])
+        result[own] = fitting(rows[~own], truth[~own]).probability(rows[own])
     return result
 
 

@@ -16,7 +16,7 @@ from liverseg import __version__, calibration, stages
 from liverseg.bundle import Bundle, find_bundle
 from liverseg.case import Case, CouinaudMethod, Masks, Point, Provenance
 from liverseg.checks import check_volume
-from liverseg.couinaud import DEFAULT_METHOD, split_liver
+from liverseg.couinaud import DEFAULT_METHOD, SplitOptions, split_liver
 from liverseg.couinaud.second_head import chosen_method
 from liverseg.device import TILES, Rung, choose_device, is_out_of_memory
 from liverseg.errors import OutOfMemory, UsageError
@@ -159,10 +159,12 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
             liver,
             even.geometry,
             bundle,
-            options.split_segment_4,
-            method=chosen_method(options.couinaud_method, bundle, segments),
-            vessels=vessels,
-            landmarks=options.landmarks,
+            SplitOptions(
+                chosen_method(options.couinaud_method, bundle, segments),
+                options.split_segment_4,
+                options.landmarks,
+            ),
+            vessels,
         )
     couinaud = split.labels
     if uneven:

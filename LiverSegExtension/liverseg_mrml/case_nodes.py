@@ -14,6 +14,8 @@ from liverseg_mrml.subject_hierarchy import folder_of
 # Attribute of the segmentation node: the read-out as JSON (liverseg_mrml.readout_json).
 READOUT = "LiverSeg.Readout"
 TABLE_ROLE = "LiverSeg.LesionTable"
+# The points that a Couinaud split may go by (liverseg_mrml.landmark_points).
+LANDMARKS_ROLE = "LiverSeg.Landmarks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,13 @@ class CaseNodes:
         yield from (self.volume, self.segmentation, self.table)
         for lines in self.axes.values():
             yield from (lines.long, lines.short)
+        if self.landmarks is not None:
+            yield self.landmarks
+
+    @property
+    def landmarks(self) -> Node | None:
+        """``vtkMRMLMarkupsFiducialNode`` with the landmarks of the Couinaud split, once they were shown."""
+        return self.segmentation.GetNodeReference(LANDMARKS_ROLE)
 
 
 def find_case_nodes(scene: Scene) -> list[CaseNodes]:

@@ -16,6 +16,7 @@ PLUGINS = {
     "vtkMRMLSegmentationNode": "Segmentations",
     "vtkMRMLTableNode": "Tables",
     "vtkMRMLMarkupsLineNode": "Markups",
+    "vtkMRMLMarkupsFiducialNode": "Markups",
 }
 
 

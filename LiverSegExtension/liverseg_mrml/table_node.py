@@ -28,6 +28,11 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
+def _one_line(text: str | None) -> str:
+    """Slicer saves a table as lines of cells: a line end or a tab in a cell would part it when it is read."""
+    return " ".join((text or "").split())
+
+
 COLUMNS: tuple[Column, ...] = (
     Column("id", "Lesion", "", vtk.vtkIntArray, lambda lesion: lesion.id),
     Column("segment", "Segment", "", vtk.vtkStringArray, lambda lesion: lesion.primary_segment or ""),
@@ -36,7 +41,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("volume_ml", "Volume", "ml", vtk.vtkDoubleArray, lambda lesion: lesion.volume_ml),
     Column("mean_hu", "Mean", "HU", vtk.vtkDoubleArray, lambda lesion: _number(lesion.mean_hu)),
     Column("state", "State", "", vtk.vtkStringArray, lambda lesion: lesion.review.state),
-    Column("comment", "Comment", "", vtk.vtkStringArray, lambda lesion: lesion.review.comment or ""),
+    Column("comment", "Comment", "", vtk.vtkStringArray, lambda lesion: _one_line(lesion.review.comment)),
 )
 
 

@@ -10,6 +10,7 @@ from liverseg.fingerprints import Fingerprints
 from liverseg.segment_tags import LAST_LESION_ID, last_lesion_id
 from liverseg_mrml.case_nodes import READOUT, TABLE_ROLE, CaseNodes
 from liverseg_mrml.drawn_checksum import keep_drawn_checksum
+from liverseg_mrml.drawn_split import is_edited, keep_drawn_split
 from liverseg_mrml.edited_parts import keep_fingerprints
 from liverseg_mrml.markups import AxisLines, axes_of, place_axes
 from liverseg_mrml.readout_json import readout_text, stored_readout
@@ -55,10 +56,13 @@ def add_case_to_scene(
     segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
     put_into(scene, folder, [segmentation, table] if volume is volume_node else [volume, segmentation, table])
     nodes = CaseNodes(volume, segmentation, table, {}, folder)
+    keep_drawn_split(segmentation, None if is_edited(case) else case.masks.couinaud, case.ct.geometry)
     return _show_readout(scene, nodes, case, case.warnings)
 
 
-def refresh(scene: Scene, nodes: CaseNodes, case: Case) -> CaseNodes:
+def refresh(
+    scene: Scene, nodes: CaseNodes, case: Case, run_warnings: tuple[str, ...] | None = None
+) -> CaseNodes:
     """Bring the nodes of a case up to a newer read-out of it, in place.
 
     The CT, segmentation, table and the lines of lesions that are still there keep their node ids. Lines of
@@ -67,11 +71,13 @@ def refresh(scene: Scene, nodes: CaseNodes, case: Case) -> CaseNodes:
 
     Args:
         case: from :func:`liverseg_mrml.from_scene.case_from_nodes`.
+        run_warnings: what stays true whatever a person corrects; None keeps what was kept before.
 
     Returns:
         The nodes as they are now.
     """
-    run_warnings = stored_readout(nodes.segmentation.GetAttribute(READOUT)).warnings
+    if run_warnings is None:
+        run_warnings = stored_readout(nodes.segmentation.GetAttribute(READOUT)).warnings
     write_segments(nodes.segmentation, case)
     return _show_readout(scene, nodes, case, run_warnings)
 

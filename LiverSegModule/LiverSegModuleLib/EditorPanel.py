@@ -70,6 +70,13 @@ class EditorPanel:
         if self.widget.segmentationNode() is not None:
             self.widget.saveStateForUndo()
 
+    def forgetUndo(self) -> None:
+        """The editor's Undo ends here: an older state would no longer fit what the scene knows of edits."""
+        node = self.widget.segmentationNode()
+        if node is not None:
+            self.widget.setSegmentationNode(None)
+            self.widget.setSegmentationNode(node)
+
     def maskInside(self, segmentKey: str, overwriteVisible: bool) -> None:
         """Allow painting inside of one segment only.
 

@@ -51,6 +51,43 @@ class EngineOptions:
         return True, ""
 
 
+@dataclass(frozen=True)
+class CouinaudFiles:
+    """The files of a split of a liver in the engine's own process, all in one folder."""
+
+    folder: Path
+
+    @property
+    def liver(self) -> Path:
+        """The liver's mask. NRRD keeps the grid in double precision."""
+        return self.folder / "liver.nrrd"
+
+    @property
+    def vessels(self) -> Path:
+        """Labels of vessels on the same grid."""
+        return self.folder / "vessels.nrrd"
+
+    @property
+    def landmarks(self) -> Path:
+        """Landmarks that were placed, and those left where they were guessed."""
+        return self.folder / "landmarks.json"
+
+    @property
+    def segments(self) -> Path:
+        """The label map that the engine writes."""
+        return self.folder / "segments.nii.gz"
+
+    @property
+    def guess(self) -> Path:
+        """Where the engine guesses the landmarks."""
+        return self.folder / "guess.mrk.json"
+
+    @property
+    def report(self) -> Path:
+        """Method, confidence and warnings of the split."""
+        return self.folder / "split.json"
+
+
 def build_arguments(ct: Path, output: Path, options: EngineOptions) -> list[str]:
     """Arguments for a Python interpreter that run ``liverseg segment`` with JSON progress lines.
 
@@ -71,6 +108,30 @@ def build_batch_arguments(source: Path, output: Path, options: EngineOptions) ->
         ValueError: an option the engine does not know.
     """
     return ["-m", "liverseg", "batch", str(source), "-o", str(output), *_option_arguments(options)]
+
+
+def build_couinaud_arguments(
+    files: CouinaudFiles, method: str, split_segment_4: bool, model: str, vessels: bool
+) -> list[str]:
+    """Arguments for a Python interpreter that run ``liverseg couinaud`` with JSON progress lines.
+
+    Args:
+        files: what to read and to write.
+        method: of the engine.
+        split_segment_4: segment IV as IVa and IVb.
+        model: a name or a bundle's folder; empty for the default.
+        vessels: whether there is a file of vessels.
+    """
+    arguments = ["-m", "liverseg", "couinaud", str(files.liver), "-o", str(files.segments)]
+    arguments += ["--method", method, "--landmarks", str(files.landmarks), "--report", str(files.report)]
+    arguments += ["--save-landmarks", str(files.guess), "--json-progress"]
+    if split_segment_4:
+        arguments.append("--split-segment-4")
+    if vessels:
+        arguments += ["--vessels", str(files.vessels)]
+    if model:
+        arguments += ["--model", model]
+    return arguments
 
 
 def build_devices_arguments() -> list[str]:

@@ -16,7 +16,9 @@ from LiverSegModuleLib.RemnantSection import RemnantSection
 from LiverSegModuleLib.ResultsSection import ResultsSection
 from LiverSegModuleLib.RunLogic import enginePackages
 from LiverSegModuleLib.RunSection import RunSection
+from LiverSegModuleLib.SegmentsSection import SegmentsSection
 from LiverSegModuleLib.Session import Session
+from LiverSegModuleLib.SplitRun import SplitRun
 from LiverSegModuleLib.ViewSection import ViewSection
 
 
@@ -40,6 +42,8 @@ class Panel:
         self.run = RunSection(ui, self.session, lambda: self.input.passed, str(requirements), log)
         self.results = ResultsSection(ui, self.session)
         self.correct = CorrectSection(ui, self.session, self.results.selectedIDs)
+        splitting = SplitRun(enginePackages(), str(requirements), log)
+        self.segments = SegmentsSection(ui, self.session, self.correct.editor, splitting)
         self.remnant = RemnantSection(ui, self.session)
         self.views = ViewSection(ui, self.session)
         exporting = Path(requirements).with_name("requirements-export.txt")
@@ -87,6 +91,7 @@ class Panel:
         """The scene is about to close: end the run and let go of all of its nodes."""
         self.session.logic.cancel()
         self.compare.closeScene()
+        self.segments.closeScene()
         self.correct.release()
         self.session.forget()
         self.session.readoutChanged.emit()
@@ -97,6 +102,7 @@ class Panel:
         self.results.keys.uninstall()
         self.batch.abandon()
         self.compare.abandon()
+        self.segments.run.abandon()
         self.run.devices.abandon()
         self.session.logic.abandon()
         self.correct.release()

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 
 from LiverSegModuleLib.Messages import enable, noResultYet, telling
 from LiverSegModuleLib.ReviewKeys import ReviewKeys
+from LiverSegModuleLib.SegmentsSection import methodText
 from LiverSegModuleLib.Session import Session
 
 ID, SEGMENT, LONG, SHORT, VOLUME, HU, STATE, COMMENT = range(8)
@@ -152,8 +153,8 @@ class ResultsSection:
 
         if self.session.nodes is None:
             return escape(_("No result yet."))
-        fields = stored_readout(self.session.nodes.segmentation.GetAttribute(READOUT)).fields
-        liver, method = fields["liver"], fields["method"]
+        stored = stored_readout(self.session.nodes.segmentation.GetAttribute(READOUT))
+        fields, liver = stored.fields, stored.fields["liver"]
         burden = liver["tumor_burden_percent"]
         first = _("Liver {volume} ml, tumor burden {burden}").format(
             volume=round(liver["volume_ml"]), burden="-" if burden is None else f"{burden:.1f} %"
@@ -161,11 +162,9 @@ class ResultsSection:
         segments = segment_readouts(self.session.nodes)
         numerals = "".join(f"<td align='right'>&nbsp;{escape(each.name)}</td>" for each in segments)
         volumes = "".join(f"<td align='right'>&nbsp;{each.volume_ml:.0f}</td>" for each in segments)
-        notes = []
+        notes = [methodText(stored.method)]
         if not liver["complete"]:
             notes.append(_("The scan cuts the liver off: its volume is a lower limit."))
-        if method["approximate"]:
-            notes.append(_("The split into segments is approximate."))
         self.ui.liverLabel.toolTip = "\n".join(fields["hints"])
         return (
             f"<b>{escape(first)}</b><table cellspacing='2'><tr>{numerals}</tr><tr>{volumes}</tr></table>"

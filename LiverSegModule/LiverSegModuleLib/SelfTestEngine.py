@@ -95,6 +95,30 @@ def scenario_two_results_are_compared_in_a_process_of_its_own(test: Any) -> None
     test.assertIn("gone", slicer.app.clipboard().text())
 
 
+def scenario_the_liver_is_split_again_by_landmarks_that_were_moved(test: Any) -> None:
+    widget = openPanel(test)
+    nodes, case = showPatient(widget)
+    ui, session, run = widget.ui, widget.panel.session, widget.panel.segments.run
+    before = "torch" in sys.modules
+    ui.landmarksButton.click()
+    test.assertFalse(ui.landmarksButton.enabled)
+    waitUntil(test, lambda: not run.isRunning, 120)
+    points = nodes.landmarks
+    test.assertEqual(points.GetNumberOfControlPoints(), 8)
+    number = ui.landmarkComboBox.findText("portal bifurcation")
+    ui.landmarkComboBox.currentIndex = number
+    x, y, z = points.GetNthControlPointPositionWorld(number - 1)
+    points.SetNthControlPointPositionWorld(number - 1, (x, y, z + 15.0))
+    ui.splitAgainButton.click()
+    waitUntil(test, lambda: not run.isRunning, 120)
+    after = session.currentCase()
+    test.assertEqual(after.method.name, "planes from landmarks")
+    test.assertEqual(list(after.provenance.weights_sha256), ["couinaud"])
+    test.assertAlmostEqual(after.liver.volume_ml, case.liver.volume_ml)
+    test.assertIn(f"{100 * after.method.confidence:.0f} %", ui.methodLabel.text)
+    test.assertEqual("torch" in sys.modules, before)
+
+
 def scenario_the_childs_lines_become_messages(test: Any) -> None:
     said, ended = [], []
     process = EngineProcess(said.append, ended.append)

@@ -161,13 +161,40 @@ class Session:
             liverseg.errors.LiverSegError: the masks cannot be measured; nothing changed.
         """
         from liverseg_mrml.from_scene import case_from_nodes
+        from liverseg_mrml.resplitting import fresh_split
         from liverseg_mrml.to_scene import refresh
 
         self._keepReviewTime()
         with self._watch.paused():
-            case = case_from_nodes(self.nodes)
+            # Added liver is split by planes: the network would load PyTorch into Slicer.
+            case = case_from_nodes(self.nodes, fresh_split(self.nodes, None))
             self.nodes = refresh(self.scene, self.nodes, case)
             self._watch.nodes = self.nodes
+        self.readoutChanged.emit()
+        self.staleChanged.emit()
+        return case
+
+    def splitAgain(self, wish: Any, split: Any, weights: dict[str, str]) -> Any:
+        """Split the liver as it is drawn now, measure, and bring the scene up to it.
+
+        Args:
+            wish: ``liverseg_mrml.resplitting.SplitWish``.
+            split: ``liverseg_mrml.resplitting.Splitter``.
+            weights: hashes of the networks that split.
+
+        Returns:
+            The ``liverseg.case.Case``.
+
+        Raises:
+            liverseg.errors.LiverSegError: it cannot be split; nothing changed.
+        """
+        from liverseg_mrml.resplitting import split_again
+
+        self._keepReviewTime()
+        with self._watch.paused():
+            case, self.nodes = split_again(self.scene, self.nodes, wish, split, weights)
+            self._watch.nodes = self.nodes
+        self.caseChanged.emit()
         self.readoutChanged.emit()
         self.staleChanged.emit()
         return case

@@ -13,6 +13,7 @@ import pytest
 from liverseg import calibration
 from liverseg.calibration import Calibration
 from liverseg.errors import ModelError, UsageError
+from liverseg.isotonic import IsotonicCalibration, fit_isotonic
 
 ROOT = Path(__file__).resolve().parents[2]
 LAW = Calibration((0.7, 0.9, 0.0), (0.1, 0.08, 1.5), (1.2, 0.8, -0.6), 0.4)
@@ -135,6 +136,7 @@ def test_a_card_keeps_the_model_and_one_without_it_is_raw() -> None:
     "spoil",
     [
         {"method": "forest"},
+        {"features": ["max_score"]},
         {"features": ["mean_score"]},
         {"weights": [1.0, 2.0]},
         {"scales": [1.0, 0.0, 1.0]},
@@ -167,13 +169,25 @@ def run(*arguments: Path | str) -> None:
     script["main"]([str(argument) for argument in arguments])
 
 
-def test_the_script_writes_the_block_for_the_card_and_a_plot(tmp_path: Path) -> None:
+RAW, PLATT, RISING, LOGISTIC = (
+    "mean score",
+    "logistic of the mean score",
+    "rising curve of the mean score",
+    "logistic of mean, peak and volume",
+)
+
+
+def test_the_script_writes_the_block_for_the_card_and_a_plot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("matplotlib", reason="the reliability plot needs matplotlib")
     write_table(tmp_path / "fold0.csv")
     run("--tables", tmp_path / "fold0.csv", "--out", tmp_path / "out")
     block = json.loads((tmp_path / "out" / "confidence.json").read_text(encoding="utf-8"))
     read = calibration.from_card({"confidence": block})
     features, truth = made_up_lesions(400)
+    figures = block["cross_validation_by_person"]
+    assert figures["chosen"] == LOGISTIC, "the law is one of all three features"
     assert read.probability(features) == pytest.approx(
         calibration.fit(features, truth).probability(features), abs=1e-3
     )
@@ -182,11 +196,103 @@ def test_the_script_writes_the_block_for_the_card_and_a_plot(tmp_path: Path) -> 
         "true_lesions": int(truth.sum()),
         "false_lesions": int((~truth).sum()),
     }
-    figures = block["cross_validation_by_person"]
-    assert figures["auc_raw"] == pytest.approx(calibration.auc(features[:, 0], truth), abs=1e-4)
-    assert figures["auc"] > figures["auc_raw"]
-    assert figures["brier"] < figures["brier_raw"]
+    assert figures[RAW]["auc"] == pytest.approx(calibration.auc(features[:, 0], truth), abs=1e-4)
+    assert figures[LOGISTIC]["auc"] > figures[RAW]["auc"]
+    for way in (PLATT, RISING, LOGISTIC):
+        assert figures[way]["brier"] < figures[RAW]["brier"]
+        assert figures[way]["expected_calibration_error"] < figures[RAW]["expected_calibration_error"]
+    said = capsys.readouterr().out
+    assert f"| **{LOGISTIC}** |" in said and f"| {PLATT} |" in said and "calibration error" in said
     assert (tmp_path / "out" / "reliability.png").stat().st_size > 10_000
+
+
+def table_of(path: Path, chance) -> None:
+    """Lesions whose truth is drawn by a chance (n,) of their mean scores alone."""
+    rng = np.random.default_rng(5)
+    scores = rng.uniform(0.02, 0.98, 900)
+    truth = rng.random(900) < chance(scores)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "kind", "id", "confidence_mean", "confidence_max", "volume_ml", "matched"])
+        for n, (score, yes) in enumerate(zip(scores, truth, strict=True)):
+            writer.writerow([f"case_{n % 12:02d}", "claim", n, score, 0.99, 1.0, bool(yes)])
+
+
+def test_scores_that_are_probabilities_already_stay_as_they_are(tmp_path: Path) -> None:
+    table_of(tmp_path / "honest.csv", lambda scores: scores)
+    run("--tables", tmp_path / "honest.csv", "--out", tmp_path / "out")
+    block = json.loads((tmp_path / "out" / "confidence.json").read_text(encoding="utf-8"))
+    assert block["method"] == "raw" and block["cross_validation_by_person"]["chosen"] == RAW
+    assert calibration.from_card({"confidence": block}) is None
+    labels = np.array([[[0, 1]]], dtype=np.uint16)
+    told = calibration.confidences(
+        labels, np.array([[[0.0, 0.7]]]), 1.0, calibration.from_card({"confidence": block})
+    )
+    assert told == {1: 0.7}
+
+
+def test_a_step_in_the_scores_is_followed_by_the_rising_curve(tmp_path: Path) -> None:
+    table_of(tmp_path / "step.csv", lambda scores: np.where(scores > 0.4, 0.9, 0.1))
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps({"name": "m", "networks": {}}), encoding="utf-8")
+    run("--tables", tmp_path / "step.csv", "--out", tmp_path / "out", "--card", card)
+    written = json.loads(card.read_text(encoding="utf-8"))
+    assert written["name"] == "m" and written["confidence"]["method"] == "isotonic"
+    read = calibration.from_card(written)
+    low, high = read.probability([[0.2, 0.99, 0.0], [0.7, 0.99, 0.0]])
+    assert low == pytest.approx(0.1, abs=0.06) and high == pytest.approx(0.9, abs=0.06)
+    with pytest.raises(SystemExit) as stopped:
+        run("--tables", tmp_path / "step.csv", "--out", tmp_path / "out", "--card", tmp_path / "step.csv")
+    assert stopped.value.code == 2
+
+
+def test_a_bundles_card_takes_the_confidence_that_was_fitted(tmp_path: Path) -> None:
+    pytest.importorskip("lightning", reason="training needs pip install 'liverseg[train]'")
+    card_facts = runpy.run_path(str(ROOT / "scripts" / "export_bundle.py"))["card_facts"]
+    facts, confidence = tmp_path / "facts.json", tmp_path / "confidence.json"
+    facts.write_text(json.dumps({"license": "mine"}), encoding="utf-8")
+    confidence.write_text(json.dumps(calibration.card_block(LAW)), encoding="utf-8")
+    told = card_facts(facts, confidence)
+    assert told["license"] == "mine" and calibration.from_card(told) == LAW
+    confidence.write_text(json.dumps({"method": "magic"}), encoding="utf-8")
+    with pytest.raises(ModelError, match="does not know"):
+        card_facts(facts, confidence)
+
+
+def test_platt_and_the_rising_curve_keep_the_order_of_the_scores() -> None:
+    features, truth = made_up_lesions(500)
+    order = np.argsort(features[:, 0])
+    for fit in (calibration.fit_platt, calibration.fit_rising):
+        model = fit(features, truth)
+        assert (np.diff(model.probability(features[order])) >= 0).all()
+        again = calibration.from_card({"confidence": calibration.card_block(model)})
+        assert again.probability(features) == pytest.approx(model.probability(features), abs=1e-4)
+
+
+def test_the_rising_curve_by_hand() -> None:
+    curve = fit_isotonic([0.1, 0.2, 0.3, 0.4, 0.4, 0.9], [0, 1, 0, 1, 0, 1])
+    assert curve.scores == pytest.approx((0.1, 0.325, 0.9))
+    assert curve.shares == pytest.approx((1 / 8, 0.5, 7 / 8))
+    told = curve.probability([[0.0, 1.0, 0.0], [0.325, 1.0, 0.0], [0.6125, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    assert told == pytest.approx((1 / 8, 0.5, 0.6875, 7 / 8))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"scores": [0.5, 0.4]},
+        {"shares": [0.5]},
+        {"shares": [0.9, 0.1]},
+        {"shares": [0.1, 1.2]},
+        {"scores": [], "shares": []},
+        {"features": ["mean_score", "max_score", "log_volume_ml"]},
+    ],
+)
+def test_a_damaged_curve_is_refused(spoil: dict) -> None:
+    block = calibration.card_block(IsotonicCalibration((0.2, 0.8), (0.1, 0.9)))
+    assert calibration.from_card({"confidence": block}) is not None
+    with pytest.raises(ModelError, match="confidence"):
+        calibration.from_card({"confidence": block | spoil})
 
 
 def test_the_script_refuses_bad_tables_with_one_line(

@@ -137,3 +137,61 @@ def test_drawn_segments_are_checked_as_a_new_split_is(patient, tmp_path):
     report = measured(patient, tmp_path / "out", without_the_caudate)
     assert report["method"]["approximate"]
     assert any("segment I" in warning and "approximate" in warning for warning in report["warnings"])
+
+
+def test_an_edited_result_is_split_by_another_method_and_keeps_the_edits(patient, phantom, tmp_path):
+    """Segment VIII gains a ball from V; a piece is added to the liver; then planes through landmarks."""
+    before = tmp_path / "before"
+    before.mkdir()
+    image = sitk.ReadImage(str(patient / "liver.nii.gz"))
+    whole = sitk.GetArrayFromImage(image)
+    levels = np.flatnonzero(whole.any(axis=(1, 2)))
+    less = whole.copy()
+    less[: levels[0] + 4] = 0
+    first = np.where(less > 0, labels_of(patient / "couinaud.nii.gz"), 0).astype(np.uint8)
+    write_like(image, less, before / "liver.nii.gz")
+    write_like(image, first, before / "couinaud.nii.gz")
+
+    edited = tmp_path / "edited"
+    edited.mkdir()
+    drawn = first.copy()
+    z, y, x = np.indices(drawn.shape)
+    touching = np.argwhere((drawn == 5) & (np.roll(drawn == 8, -1, axis=0) | np.roll(drawn == 8, 1, axis=0)))
+    k, j, i = touching[len(touching) // 2]
+    ball = (drawn == 5) & (16 * (z - k) ** 2 + 13 * (y - j) ** 2 + 11.6 * (x - i) ** 2 < 15**2)
+    drawn[ball] = 8
+    write_like(image, drawn, edited / "couinaud.nii.gz")
+    write_like(image, whole, edited / "liver.nii.gz")
+
+    out = tmp_path / "out"
+    flags = ["--edited-since", str(before), "--couinaud-method", "landmarks", "--split-segment-4"]
+    ct = str(patient / "ct.nii.gz")
+    assert main(["measure", ct, "--masks", str(edited), "-o", str(out), *flags]) == 0
+    found = labels_of(out / "couinaud.nii.gz")
+    report = json.loads((out / "report.json").read_text())
+    assert report["method"]["name"] == "planes from landmarks"
+    assert any("drawn by hand and kept" in warning for warning in report["warnings"])
+    assert ball.sum() > 30 and np.all(found[ball] == 8), "the person's stroke is kept"
+    assert np.array_equal(found > 0, whole > 0), "the added liver has segments, too"
+    assert set(np.unique(found)) == set(range(10)), "IVa and IVb were asked for"
+    planes = tmp_path / "planes.nii.gz"
+    assert couinaud(patient, planes, "--method", "landmarks", "--split-segment-4") == 0
+    far = np.isin(drawn, (2, 3)) & (whole > 0)
+    assert np.array_equal(found[far], labels_of(planes)[far]), "all else is that of the new method"
+    assert not np.array_equal(found[far], drawn[far])
+
+
+def test_the_result_before_the_edits_must_hold_segments(patient, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "liver.nii.gz").write_bytes((patient / "liver.nii.gz").read_bytes())
+    words = ["measure", str(patient / "ct.nii.gz"), "--masks", str(patient), "-o", str(tmp_path / "out")]
+    assert main([*words, "--edited-since", str(masks)]) == 3
+    assert main([*words, "--edited-since", str(tmp_path / "nowhere")]) == 3
+    assert not (tmp_path / "out").exists()
+
+
+def write_like(image: sitk.Image, array: np.ndarray, path: Path) -> None:
+    written = sitk.GetImageFromArray(array)
+    written.CopyInformation(image)
+    sitk.WriteImage(written, str(path))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from liverseg.bundle import find_bundle
 from liverseg.cli.couinaud import METHOD_NAMES
-from liverseg.couinaud import METHODS, doubts, split_liver, split_segment_iv
+from liverseg.couinaud import METHODS, SplitOptions, doubts, split_liver, split_segment_iv
 from liverseg.couinaud.checks import doubts_of_iv
 from liverseg.couinaud.method import Drawn
 from liverseg.errors import UsageError
@@ -21,7 +23,7 @@ def phantom():
 
 def split(phantom, liver: np.ndarray, method: str):
     vessels = np.where(liver, phantom.masks.vessels, np.uint8(0))
-    return split_liver(liver, phantom.ct.geometry, find_bundle(), method=method, vessels=vessels)
+    return split_liver(liver, phantom.ct.geometry, find_bundle(), SplitOptions(method), vessels)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -86,7 +88,7 @@ def test_a_part_of_segment_iv_that_is_nearly_empty_on_a_cut_off_liver_is_named(p
     level = np.argwhere(whole == 4)[:, 0].min()
     # An oblique end of the scan leaves two slices of IVa.
     truth[level + 2 :][truth[level + 2 :] == 4] = 0
-    found = split_liver(truth > 0, phantom.ct.geometry, None, True, method=Known(truth))
+    found = split_liver(truth > 0, phantom.ct.geometry, None, SplitOptions(Known(truth), True))
     assert any("segment IVa has only" in text for text in found.warnings), found.warnings
     assert found.method.approximate
 
@@ -109,24 +111,32 @@ def test_what_is_odd_about_the_parts_of_segment_iv(upper, lower, said):
 
 
 def test_the_method_falls_back_with_a_warning_and_says_what_was_used(phantom):
-    found = split_liver(phantom.masks.liver, phantom.ct.geometry, find_bundle(), method="vessels")
+    found = split_liver(phantom.masks.liver, phantom.ct.geometry, find_bundle(), SplitOptions("vessels"))
     assert found.method.name == "learned from shape"
     assert "'guided by vessels' was not used: no vessels were given" in found.warnings[0]
-    found = split_liver(phantom.masks.liver, phantom.ct.geometry, None, method="vessels")
+    found = split_liver(phantom.masks.liver, phantom.ct.geometry, None, SplitOptions("vessels"))
     assert found.method.name == "planes from landmarks"
     assert "no model is at hand" in found.warnings[1]
 
 
+def test_a_model_without_a_network_for_the_segments_falls_back_and_says_so(phantom):
+    bundle = find_bundle()
+    without = replace(bundle, networks={n: each for n, each in bundle.networks.items() if n != "couinaud"})
+    found = split_liver(phantom.masks.liver, phantom.ct.geometry, without)
+    assert found.method.name == "planes from landmarks"
+    assert "has no network for the segments" in found.warnings[0]
+
+
 def test_an_unknown_method_and_vessels_of_another_size_are_refused(phantom):
     with pytest.raises(UsageError, match="not known"):
-        split_liver(phantom.masks.liver, phantom.ct.geometry, None, method="guess")
+        split_liver(phantom.masks.liver, phantom.ct.geometry, None, SplitOptions("guess"))
     with pytest.raises(UsageError, match="on one grid"):
         split_liver(
             phantom.masks.liver,
             phantom.ct.geometry,
             None,
-            method="vessels",
-            vessels=np.zeros((2, 2, 2), np.uint8),
+            SplitOptions("vessels"),
+            np.zeros((2, 2, 2), np.uint8),
         )
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from liverseg.couinaud import split_liver
+from liverseg.couinaud import SplitOptions, split_liver
 from liverseg.couinaud.border_reading import borders_of_split
 from liverseg.couinaud.borders import segments_by_borders
 from liverseg.couinaud.crop import LiverCrop
@@ -39,7 +39,7 @@ def placed(phantom, liver):
 
 
 def split(phantom, **options):
-    return split_liver(phantom.masks.liver, phantom.ct.geometry, None, method="landmarks", **options)
+    return split_liver(phantom.masks.liver, phantom.ct.geometry, None, SplitOptions("landmarks", **options))
 
 
 def mean_dice(truth: np.ndarray, found: np.ndarray) -> float:

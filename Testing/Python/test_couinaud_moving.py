@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from liverseg.bundle import find_bundle
-from liverseg.couinaud import split_liver
+from liverseg.couinaud import SplitOptions, split_liver
 from liverseg.couinaud.bending import Strengths
 from liverseg.couinaud.crop import LiverCrop
 from liverseg.couinaud.field_grid import FieldGrid
@@ -38,7 +38,7 @@ def truth(phantom, liver) -> np.ndarray:
 
 def split(phantom, method: object, vessels: np.ndarray | None = None) -> np.ndarray:
     found = split_liver(
-        phantom.masks.liver, phantom.ct.geometry, find_bundle(), method=method, vessels=vessels
+        phantom.masks.liver, phantom.ct.geometry, find_bundle(), SplitOptions(method), vessels
     )
     return found.labels
 
@@ -83,7 +83,9 @@ def test_the_first_guess_of_planes_follows_the_learned_split(phantom):
     learned = split(phantom, "shape")
     agreement = {}
     for name, bundle in (("with", find_bundle()), ("without", None)):
-        planes = split_liver(phantom.masks.liver, phantom.ct.geometry, bundle, method="landmarks").labels
+        planes = split_liver(
+            phantom.masks.liver, phantom.ct.geometry, bundle, SplitOptions("landmarks")
+        ).labels
         agreement[name] = (planes == learned)[phantom.masks.liver].mean()
     assert agreement["with"] > max(0.85, agreement["without"])
 

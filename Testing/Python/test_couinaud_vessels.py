@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from liverseg.couinaud import split_liver
+from liverseg.couinaud import SplitOptions, split_liver
 from liverseg.couinaud.bending import subtree_labels
 from liverseg.couinaud.crop import LiverCrop
 from liverseg.couinaud.first_guess import installed_regression
@@ -21,7 +21,7 @@ def phantom():
 
 def split(phantom, vessels: np.ndarray | None, **options):
     return split_liver(
-        phantom.masks.liver, phantom.ct.geometry, None, method="vessels", vessels=vessels, **options
+        phantom.masks.liver, phantom.ct.geometry, None, SplitOptions("vessels", **options), vessels
     )
 
 
@@ -41,7 +41,7 @@ def test_vessels_put_the_right_level_nearer_to_the_portal_vein_than_the_shape_do
         right = np.isin(truth, (5, 6, 7, 8)) & np.isin(found, (5, 6, 7, 8))
         return float((np.isin(truth, (7, 8)) == np.isin(found, (7, 8)))[right].mean())
 
-    guessed = split_liver(phantom.masks.liver, phantom.ct.geometry, None, method="landmarks").labels
+    guessed = split_liver(phantom.masks.liver, phantom.ct.geometry, None, SplitOptions("landmarks")).labels
     assert agreement(split(phantom, phantom.masks.vessels).labels) >= agreement(guessed) - 0.005
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from liverseg.case import CouinaudMethod, Masks, Provenance
-from liverseg.couinaud import resplit, split_liver
+from liverseg.couinaud import SplitOptions, resplit, split_liver
 from liverseg.measure import measure
 from liverseg.phantom import make_phantom
 
@@ -87,7 +87,7 @@ def test_measuring_asks_for_a_new_split_where_the_segments_do_not_cover_the_live
 
     def fresh(liver: np.ndarray) -> np.ndarray:
         asked.append(liver)
-        return split_liver(liver, phantom.ct.geometry, None, method="landmarks").labels
+        return split_liver(liver, phantom.ct.geometry, None, SplitOptions("landmarks")).labels
 
     none = np.zeros(old.shape, np.uint16)
     case = measure(

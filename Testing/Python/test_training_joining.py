@@ -47,8 +47,8 @@ def learned(patient, folder: Path, name: str, scan: ScanConfig, held_out: list[s
     for case in ("lits_004", *held_out):
         write_cached(folder / name, case, small, image, Known())
     local = "lesion" in scan.classes
-    steps = 110 if local else 45
-    shares, patch = ((0.7, 0.2, 0.1), [24, 24, 24]) if local else ((0.0, 0.5, 0.5), [32, 40, 40])
+    steps = 100 if local else 40
+    shares, patch = ((0.7, 0.2, 0.1), [24, 24, 24]) if local else ((0.0, 0.5, 0.5), [24, 32, 32])
     config = RunConfig(
         run=str(folder / f"run_{name}"),
         data=DataConfig(cache=str(folder / name), workers=0, exclude=held_out),

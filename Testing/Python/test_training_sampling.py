@@ -13,7 +13,7 @@ from liverseg.training import augment
 from liverseg.training.cache import CachedCase, Code, Known, cached_names, load_cached, write_cached
 from liverseg.training.persons import person_of
 from liverseg.training.sampling import CaseDraw, Places, Shares
-from liverseg.training.tasks import CouinaudTask, LesionTask, LiverTask, imitate_stage1
+from liverseg.training.tasks import CouinaudTask, LesionTask, LiverTask, imitate_stage1, imitate_stage2
 
 DRAWS = 600
 
@@ -109,6 +109,19 @@ def test_the_couinaud_task_counts_voxels_of_the_liver_alone():
     sample = task.sample(np.random.default_rng(1))
     assert set(sample.target[sample.counted].unique().tolist()) == {2, 7}
     assert (sample.inputs[0][sample.counted] == 1).all()
+
+
+def test_the_couinaud_task_sees_livers_that_took_from_neighbors_or_lost_a_piece_of_their_rim():
+    liver = torch.zeros((48, 48, 48))
+    liver[10:38, 10:38, 10:38] = 1
+    found = [imitate_stage2(liver, np.random.default_rng(seed)) for seed in range(60)]
+    taken = [float(mask[liver == 0].sum()) for mask in found]
+    lost = [float((1 - mask)[liver > 0].sum()) for mask in found]
+    assert all(set(mask.unique().tolist()) == {0.0, 1.0} for mask in found)
+    assert 8 <= sum(voxels > 300 for voxels in taken) <= 35
+    assert 8 <= sum(voxels > 300 for voxels in lost) <= 35
+    # Pieces of the rim alone are lost, never the middle.
+    assert all(mask[16:32, 16:32, 16:32].all() for mask in found)
 
 
 def test_a_cached_case_comes_back_as_it_was_and_half_written_ones_are_not_listed(tmp_path):

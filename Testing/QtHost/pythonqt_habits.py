@@ -101,7 +101,8 @@ class QtModule(ModuleType):
     """The module ``qt``."""
 
     def __getattr__(self, name: str) -> Any:
-        for source in SOURCES:
+        # A module made in memory has no __file__, whatever Qt's own modules have: PyTorch asks when it loads.
+        for source in () if name.startswith("__") else SOURCES:
             if hasattr(source, name):
                 value = getattr(source, name)
                 return value if name == "Qt" else _Class(value)

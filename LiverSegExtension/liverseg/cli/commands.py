@@ -11,19 +11,19 @@ from pathlib import Path
 
 from liverseg import __version__
 from liverseg.bundle import Bundle, bundles_in, file_sha256, installed_bundles
-from liverseg.case import Case, CouinaudMethod, Provenance, Remnant
+from liverseg.case import Case, CouinaudMethod, Masks, Provenance, Remnant
 from liverseg.checks import check_volume
 from liverseg.cli.batch import run_batch
 from liverseg.cli.compare import run_compare
 from liverseg.cli.console import Listener
-from liverseg.cli.couinaud import Splitter, method_for, run_couinaud
+from liverseg.cli.couinaud import Splitter, method_for, read_before, run_couinaud
 from liverseg.cli.devices import run_devices
 from liverseg.cli.evaluate import run_compare_scores, run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
 from liverseg.cli.validate import run_validate
 from liverseg.couinaud import doubts_of_given
 from liverseg.errors import InputRefused, LiverSegError
-from liverseg.masks_reading import read_masks
+from liverseg.masks_reading import ReadMasks, read_masks
 from liverseg.measure import measure
 from liverseg.reading import describe_input, read_labels, read_volume
 from liverseg.volume import Volume
@@ -41,7 +41,8 @@ from liverseg.writers.remnant_files import with_earlier_remnant
 DONE, NO_LIVER = 0, 4
 KEPT_SEGMENTS = (
     "the Couinaud segments in the masks are kept: a method, or IVa and IVb, are for liver without one; "
-    "leave the segments out of the masks for a new split"
+    "for a new split leave the segments out of the masks, or name the result before the edits "
+    "(--edited-since)"
 )
 
 
@@ -74,15 +75,11 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
     ct = read_volume(arguments.ct, arguments.series)
     checked = check_volume(ct, force=arguments.force)
     read = read_masks(arguments.masks, ct)
-    masks, method, warnings = read.masks, read.method or CouinaudMethod("given"), read.warnings
-    splitter = Splitter(arguments, ct, masks.vessels)
-    if read.couinaud_given and (arguments.couinaud_method or arguments.split_segment_4):
-        warnings = (*warnings, KEPT_SEGMENTS)
-    if not read.couinaud_given:
+    splitter = Splitter(arguments, ct, read.masks.vessels)
+    keeps = read.couinaud_given and arguments.edited_since is None
+    if not keeps:
         listener(0.3, "Couinaud segments")
-        split = splitter.split(masks.liver)
-        masks, method = replace(masks, couinaud=split.labels), split.method
-        warnings = (*warnings, *split.warnings)
+    masks, method, said = _segments(arguments, read, ct, splitter)
     listener(0.5, "measuring")
     provenance = _provenance_of_masks(ct, splitter.bundle, read.last_lesion_id)
     case = measure(
@@ -93,14 +90,14 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
         tracking_uids=read.tracking_uids,
         reviews=read.reviews,
         confidences=read.confidences,
-        warnings=(*ct.warnings, *checked.warnings, *warnings),
+        warnings=(*ct.warnings, *checked.warnings, *read.warnings, *said),
         fresh_split=lambda liver: splitter.split(liver).labels,
     )
-    if read.couinaud_given:
+    if keeps:
         doubtful = doubts_of_given(case.masks.couinaud, ct.geometry)
         method = replace(method, approximate=method.approximate or bool(doubtful))
         case = replace(case, method=method, warnings=tuple(dict.fromkeys((*case.warnings, *doubtful))))
-    if splitter.last is not None and read.couinaud_given:
+    if splitter.last is not None and keeps:
         # Liver that the given segments do not cover was split while measuring.
         case = replace(
             case,
@@ -111,12 +108,25 @@ def run_measure(arguments: argparse.Namespace, listener: Listener) -> int:
     return _write(with_earlier_remnant(case, arguments.masks, arguments.out), arguments, listener)
 
 
+def _segments(
+    arguments: argparse.Namespace, read: ReadMasks, ct: Volume, splitter: Splitter
+) -> tuple[Masks, CouinaudMethod, tuple[str, ...]]:
+    """Masks with segments, how these came about, and what is to be said of that."""
+    if not read.couinaud_given:
+        split = splitter.split(read.masks.liver)
+        return replace(read.masks, couinaud=split.labels), split.method, split.warnings
+    if arguments.edited_since is not None:
+        return splitter.split_again(read.masks, read_before(arguments.edited_since, ct))
+    asked = arguments.couinaud_method or arguments.split_segment_4
+    return read.masks, read.method or CouinaudMethod("given"), (KEPT_SEGMENTS,) if asked else ()
+
+
 def _provenance_of_masks(ct: Volume, bundle: Bundle | None, last_lesion_id: int) -> Provenance:
     """For given masks: no network ran, but perhaps that of ``bundle`` which split the liver."""
     return Provenance(
         version=__version__,
         model_name=bundle.name if bundle else None,
-        weights_sha256={"couinaud": bundle.sha256["couinaud"]} if bundle else {},
+        weights_sha256={n: s for n, s in bundle.sha256.items() if n == "couinaud"} if bundle else {},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         parameters={"masks": "given", "last_lesion_id": last_lesion_id},
         input=describe_input(ct),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from liverseg.bundle import Bundle
-    from liverseg.case import Point
+    from liverseg.case import CouinaudMethod, Masks, Point
     from liverseg.cli.console import Listener
-    from liverseg.couinaud import Split
+    from liverseg.couinaud import Split, SplitOptions
     from liverseg.geometry import Geometry
     from liverseg.volume import Volume
 
@@ -42,7 +44,11 @@ def add_couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"also write the first guess of the landmarks as {LANDMARK_SUFFIX}, to be moved in 3D Slicer",
     )
     p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
+    p.add_argument(
+        "--report", type=Path, metavar="FILE", help="also write method, confidence and warnings as JSON"
+    )
     p.add_argument("--overwrite", action="store_true", help="replace the output files")
+    p.add_argument("--json-progress", action="store_true", help="one JSON object a line on standard output")
 
 
 def add_method(p: argparse.ArgumentParser, flag: str) -> None:
@@ -88,19 +94,49 @@ class Splitter:
             liver,
             self._volume,
             self.bundle,
-            self._arguments.split_segment_4,
-            method=method_for(self._arguments.couinaud_method, False, bool(self._landmarks)),
-            vessels=self._vessels,
-            landmarks=self._landmarks,
+            split_options(self._arguments, False, self._landmarks),
+            self._vessels,
         )
         return self.last
+
+    def split_again(self, masks: Masks, before: np.ndarray) -> tuple[Masks, CouinaudMethod, tuple[str, ...]]:
+        """Split the liver of edited masks anew; what differs from ``before`` is kept.
+
+        Args:
+            masks: on the volume's grid, their segments as edited.
+            before: uint8, the segments before the edits.
+
+        Returns:
+            The masks with the new segments, the method, and what is to be said of it.
+        """
+        from liverseg.couinaud import split_keeping_edits
+        from liverseg.couinaud.said import kept_sentence
+
+        liver = masks.liver | (masks.lesions > 0)
+        found = split_keeping_edits(liver, masks.couinaud, before, self._volume.geometry, self.split)
+        masks = replace(masks, couinaud=found.split.labels)
+        return masks, found.split.method, (*found.split.warnings, kept_sentence(found.kept_ml))
+
+
+def read_before(path: Path, volume: Volume) -> np.ndarray:
+    """The segments (uint8) of a result before it was edited.
+
+    Raises:
+        InputRefused: nothing to read, another grid, or no segments in it.
+    """
+    from liverseg.masks_reading import read_masks
+
+    read = read_masks(path, volume)
+    if not read.couinaud_given:
+        raise InputRefused(f"{path} holds no Couinaud segments; give the result as it was before the edits")
+    return read.masks.couinaud
 
 
 def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     """A label map of the segments from any liver mask."""
     out, places = arguments.out, arguments.save_landmarks
-    for path in (out, *([places] if places else [])):
-        if path.exists() and not arguments.overwrite:
+    for path in (out, places, arguments.report):
+        if path is not None and path.exists() and not arguments.overwrite:
             raise UsageError(f"{path} is there already; choose another name, or --overwrite")
     if not out.name.endswith(".nii.gz"):
         raise UsageError(f"{out.name} is no name for a label map; end it with .nii.gz")
@@ -108,7 +144,7 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
         raise UsageError(f"{places.name} is no name for landmarks; end it with {LANDMARK_SUFFIX}")
     from liverseg.bundle import find_bundle
     from liverseg.couinaud import split_mask
-    from liverseg.couinaud.landmark_file import read_landmarks, write_landmarks
+    from liverseg.couinaud.landmark_file import read_guessed, read_landmarks, write_landmarks
     from liverseg.reading import read_labels
     from liverseg.volume import Volume
     from liverseg.writers.atomic import make_folder, written_whole
@@ -121,15 +157,9 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
     vessels = read_vessels(arguments.vessels, geometry) if arguments.vessels else None
     bundle = find_bundle(arguments.model)
-    split = split_mask(
-        liver,
-        Volume(mask, geometry),
-        bundle,
-        arguments.split_segment_4,
-        method=method_for(arguments.couinaud_method, vessels is not None, bool(landmarks)),
-        vessels=vessels,
-        landmarks=landmarks,
-    )
+    guessed = read_guessed(arguments.landmarks) if arguments.landmarks else {}
+    options = split_options(arguments, vessels is not None, landmarks)
+    split = split_mask(liver, Volume(mask, geometry), bundle, replace(options, guessed=guessed), vessels)
     make_folder(out.resolve().parent)
     with written_whole(out) as temporary:
         write_nifti(split.labels, geometry, temporary)
@@ -137,6 +167,10 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
         make_folder(places.resolve().parent)
         with written_whole(places) as temporary:
             write_landmarks(_guessed(liver, geometry, bundle), temporary)
+    if arguments.report:
+        make_folder(arguments.report.resolve().parent)
+        with written_whole(arguments.report) as temporary:
+            temporary.write_text(_report(split, bundle), encoding="utf-8")
     for warning in split.warnings:
         listener.warning(warning)
     sure = "" if split.method.confidence is None else f", confidence {split.method.confidence:.2f}"
@@ -144,6 +178,26 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     lines = [f"Couinaud segments: {out} ({split.method.name}{sure}{approximate})"]
     listener.done(str(out), lines + ([f"Landmarks: {places}"] if places else []))
     return 0
+
+
+def split_options(
+    arguments: argparse.Namespace, has_vessels: bool, landmarks: dict[str, Point]
+) -> SplitOptions:
+    """How a command's options want a liver split."""
+    from liverseg.couinaud import SplitOptions
+
+    method = method_for(arguments.couinaud_method, has_vessels, bool(landmarks))
+    return SplitOptions(method, arguments.split_segment_4, landmarks)
+
+
+def _report(split: Split, bundle: Bundle) -> str:
+    told = {
+        "method": asdict(split.method),
+        "warnings": list(split.warnings),
+        "model": bundle.name,
+        "weights_sha256": {name: sha for name, sha in bundle.sha256.items() if name == "couinaud"},
+    }
+    return json.dumps(told, indent=1) + "\n"
 
 
 def method_for(asked: str | None, has_vessels: bool, has_landmarks: bool) -> str:

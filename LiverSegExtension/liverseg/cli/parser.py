@@ -72,6 +72,12 @@ def _measure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     p.add_argument("--split-segment-4", action="store_true", help="IVa and IVb, when the liver is split anew")
     add_method(p, "--couinaud-method")
+    p.add_argument(
+        "--edited-since",
+        type=Path,
+        metavar="DIR|FILE",
+        help="the result before the edits: the liver is split anew, and what was drawn since is kept",
+    )
     _results(p)
     _progress(p)
 

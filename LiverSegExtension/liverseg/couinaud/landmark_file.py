@@ -39,8 +39,17 @@ _ALSO = {
 }
 
 
+def landmark_name(text: str) -> str | None:
+    """The landmark that people call so, or None."""
+    key = text.strip().lower().replace(" ", "_").replace("-", "_")
+    key = _ALSO.get(key, key)
+    return key if key in LANDMARKS else None
+
+
 def read_landmarks(path: Path) -> dict[str, Point]:
     """Landmarks by name, RAS mm, of a JSON file or of a Slicer markups file (``.mrk.json``).
+
+    Those under ``"guessed"`` are not among them (:func:`read_guessed`); beside such there may be none.
 
     Plain JSON: ``{"cava": [r, a, s], ...}``, or the same under ``"landmarks"``; RAS unless
     ``"coordinateSystem": "LPS"`` stands beside it. Markups: control points whose label is a landmark's name;
@@ -60,24 +69,39 @@ def read_landmarks(path: Path) -> dict[str, Point]:
     if "markups" in content:
         named = _markups_points(content["markups"], path.name)
     else:
-        points = content.get("landmarks", content)
+        points = content.get("landmarks", {} if "guessed" in content else content)
         if not isinstance(points, dict):
             raise InputRefused(f"{path.name} holds no landmarks by name; see docs/couinaud.md")
         system = content.get("coordinateSystem", "RAS")
         named = [(k, _point(v, system, k, path.name)) for k, v in points.items() if k != "coordinateSystem"]
     found: dict[str, Point] = {}
     for name, point in named:
-        key = name.strip().lower().replace(" ", "_").replace("-", "_")
-        key = _ALSO.get(key, key)
-        if key not in LANDMARKS:
+        key = landmark_name(name)
+        if key is None:
             raise InputRefused(
                 f"{path.name} has a landmark {name!r}, which is not known; known are {', '.join(LANDMARKS)}"
             )
         if key in found:
             raise InputRefused(f"{path.name} has the landmark {key} twice; keep one")
         found[key] = point
-    if not found:
+    if not found and "guessed" not in content:
         raise InputRefused(f"{path.name} holds no landmark; name points {', '.join(LANDMARKS)}")
+    return found
+
+
+def read_guessed(path: Path) -> dict[str, Point]:
+    """The landmarks of a plain JSON file that were shown and not moved: those under ``"guessed"``, RAS mm.
+
+    Raises:
+        InputRefused: a point is no point or has an unknown name; :func:`read_landmarks` tells the rest.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    points = content.get("guessed", {})
+    found = {}
+    for name, value in points.items() if isinstance(points, dict) else ():
+        if name not in LANDMARKS:
+            raise InputRefused(f"{path.name} has a guessed landmark {name!r}, which is not known")
+        found[name] = _point(value, content.get("coordinateSystem", "RAS"), name, path.name)
     return found
 
 

@@ -50,10 +50,12 @@ class PlanesFromLandmarks:
         regression = self._regression or installed_regression()
         guess = first_guess(liver, guides.bundle, regression).guess
         placed, far = placed_landmarks(liver, guides.landmarks)
-        final = guess.given(observations(guess.borders, placed))
+        left, _ = placed_landmarks(liver, guides.guessed)
+        told = guess.given(observations(guess.borders, placed))
+        final = told.given(observations(told.borders, left))
         return Drawn(
             segments_by_borders(liver.mask, liver.spacing, final.borders),
-            confidence_of(final, liver),
+            confidence_of(Guess(final.borders, told.covariance), liver),
             (*far, *_missing(placed)),
             unusual_shape(regression, liver),
         )

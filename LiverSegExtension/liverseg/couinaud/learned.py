@@ -27,10 +27,12 @@ class LearnedFromShape:
         """Split by the network of ``guides.bundle``.
 
         Raises:
-            ModelError: the bundle's network is missing or damaged.
+            ModelError: the bundle's network is damaged.
         """
         if guides.bundle is None:
             raise MethodUnavailable("no model is at hand")
+        if "couinaud" not in guides.bundle.networks:
+            raise MethodUnavailable(f"the model {guides.bundle.name} has no network for the segments")
         scores = shape_scores(liver.mask, liver.spacing, guides.bundle)
         winner, best = resize_best_class(scores, liver.mask.shape)
         # Class 0 is segment I, and 0 is outside of the liver.

@@ -24,10 +24,13 @@ class Guides:
     Attributes:
         bundle: the model whose ``couinaud`` network learned the split from shape.
         landmarks: RAS mm by name, as many as a person placed.
+        guessed: RAS mm by name, those that a person saw and left where they had been guessed: borders pass by
+            them, but nobody vouches for them.
     """
 
     bundle: Bundle | None = None
     landmarks: Mapping[str, Point] = field(default_factory=dict)
+    guessed: Mapping[str, Point] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,24 @@ from liverseg.uneven import labels_to_read_grid, needs_even_grid, to_even_grid
 from liverseg.volume import Volume
 
 DEFAULT_METHOD = "shape"
+
+
+@dataclass(frozen=True, eq=False)
+class SplitOptions:
+    """How a liver is split.
+
+    Attributes:
+        method: one of ``METHODS``, or a method made by the caller. One that cannot split a liver falls back
+            (vessels to shape, shape to landmarks) with a warning.
+        split_segment_4: segment IV as IVa (4) and IVb (9).
+        landmarks: RAS mm by name, see :mod:`liverseg.couinaud.landmark_file`.
+        guessed: landmarks that were shown to a person and not moved, see :class:`Guides`.
+    """
+
+    method: str | SplitMethod = DEFAULT_METHOD
+    split_segment_4: bool = False
+    landmarks: Mapping[str, Point] = field(default_factory=dict)
+    guessed: Mapping[str, Point] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +83,8 @@ def split_liver(
     liver: np.ndarray,
     geometry: Geometry,
     bundle: Bundle | None,
-    split_segment_4: bool = False,
-    *,
-    method: str | SplitMethod = DEFAULT_METHOD,
+    options: SplitOptions | None = None,
     vessels: np.ndarray | None = None,
-    landmarks: Mapping[str, Point] | None = None,
 ) -> Split:
     """Split a liver into the Couinaud segments.
 
@@ -77,17 +92,15 @@ def split_liver(
         liver: bool (k, j, i), lesions included.
         geometry: its grid.
         bundle: model with a ``couinaud`` network, for the method ``shape``.
-        split_segment_4: segment IV as IVa (4) and IVb (9).
-        method: one of ``METHODS``, or a method made by the caller. One that cannot split this liver falls
-            back (vessels to shape, shape to landmarks) with a warning.
+        options: how; None for the defaults.
         vessels: integers on the same grid: 1 portal vein, 2 hepatic veins and cava, 3 kind not told.
-        landmarks: RAS mm by name, see :mod:`liverseg.couinaud.landmark_file`.
 
     Raises:
         UsageError: the method is not known, or the vessels are on another grid.
         ModelError: the bundle's network is damaged.
     """
-    chosen = _method(method)
+    options = options or SplitOptions()
+    chosen = _method(options.method)
     if vessels is not None and vessels.shape != liver.shape:
         raise UsageError(
             f"the vessels have {vessels.shape} voxels and the liver {liver.shape}: give both on one grid"
@@ -95,11 +108,12 @@ def split_liver(
     crop = LiverCrop.of(liver, geometry, vessels, chosen.margin_mm)
     if crop is None:
         return Split(np.zeros(liver.shape, dtype=np.uint8), CouinaudMethod(chosen.name), ())
-    name, drawn = _draw(chosen, method, crop, Guides(bundle, landmarks or {}))
+    guides = Guides(bundle, options.landmarks, options.guessed)
+    name, drawn = _draw(chosen, options.method, crop, guides)
 
     segments = merge_crumbs(drawn.segments)
     doubtful = (*drawn.doubts, *doubts(segments))
-    if split_segment_4:
+    if options.split_segment_4:
         segments = split_segment_iv(segments)
         doubtful = (*doubtful, *doubts_of_iv(segments))
     confidence = None if drawn.confidence is None else round(drawn.confidence, 4)
@@ -114,11 +128,8 @@ def split_mask(
     liver: np.ndarray,
     volume: Volume,
     bundle: Bundle | None,
-    split_segment_4: bool = False,
-    *,
-    method: str | SplitMethod = DEFAULT_METHOD,
+    options: SplitOptions | None = None,
     vessels: np.ndarray | None = None,
-    landmarks: Mapping[str, Point] | None = None,
 ) -> Split:
     """:func:`split_liver` for a mask on the grid of a volume that may be tilted or unevenly spaced.
 
@@ -128,25 +139,11 @@ def split_mask(
         vessels: on the volume's grid, too.
     """
     if not needs_even_grid(volume):
-        return split_liver(
-            liver,
-            volume.geometry,
-            bundle,
-            split_segment_4,
-            method=method,
-            vessels=vessels,
-            landmarks=landmarks,
-        )
+        return split_liver(liver, volume.geometry, bundle, options, vessels)
     even = to_even_grid(replace(volume, array=liver.astype(np.float32)))
-    split = split_liver(
-        even.array > 0.5,
-        even.geometry,
-        bundle,
-        split_segment_4,
-        method=method,
-        vessels=None if vessels is None else _vessels_on_even_grid(vessels, volume),
-        landmarks=landmarks,
-    )
+    if vessels is not None:
+        vessels = _vessels_on_even_grid(vessels, volume)
+    split = split_liver(even.array > 0.5, even.geometry, bundle, options, vessels)
     labels = np.where(liver, labels_to_read_grid(split.labels, even.geometry, volume), np.uint8(0))
     left_over = liver & (labels == 0)
     if left_over.any() and labels.any():

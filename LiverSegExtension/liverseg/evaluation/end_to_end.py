@@ -23,7 +23,7 @@ from scipy import ndimage
 from liverseg import __version__, calibration, stages
 from liverseg.bundle import Bundle, find_bundle
 from liverseg.case import Case, CouinaudMethod, Masks, Provenance
-from liverseg.couinaud import DEFAULT_METHOD, split_liver
+from liverseg.couinaud import DEFAULT_METHOD, SplitOptions, split_liver
 from liverseg.couinaud.second_head import chosen_method
 from liverseg.device import Rung
 from liverseg.errors import InputRefused, UsageError
@@ -202,7 +202,9 @@ def _read_out(
     found, lesions, score = (np.ascontiguousarray(order.undo(a)) for a in (found, lesions, score))
     vessels = None if vessels is None else np.ascontiguousarray(order.undo(vessels))
     segments = None if segments is None else np.ascontiguousarray(order.undo(segments))
-    split = split_liver(found, ct.geometry, bundle, method=chosen_method(DEFAULT_METHOD, bundle, segments))
+    split = split_liver(
+        found, ct.geometry, bundle, SplitOptions(chosen_method(DEFAULT_METHOD, bundle, segments))
+    )
     labels = label_lesions(lesions, ct.geometry)
     provenance = Provenance(
         version=__version__,

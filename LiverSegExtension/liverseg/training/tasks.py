@@ -237,6 +237,24 @@ def _false_neighbors(known: torch.Tensor, image: torch.Tensor, rng: np.random.Ge
     return (near & like & part).float()
 
 
+def imitate_stage2(liver: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """A liver (z, y, x; 0 and 1) as it may be found: rough, with neighbors, without pieces of its rim."""
+    shape = (liver.shape[0], liver.shape[1], liver.shape[2])
+    if rng.random() < 0.3:
+        near = augment.box_mean(liver, 5) > 0
+        part = augment.smooth_noise(rng, shape, 5, liver.device) > float(rng.uniform(0.6, 1.6))
+        liver = torch.maximum(liver, (near & part).float())
+    if rng.random() < 0.3:
+        rim = augment.box_mean(liver, 5) < 0.85
+        part = augment.smooth_noise(rng, shape, 5, liver.device) > float(rng.uniform(0.6, 1.6))
+        liver = torch.where(rim & part, 0.0, liver)
+    if rng.random() < 0.5:
+        noise = augment.smooth_noise(rng, shape, 8, liver.device) * float(rng.uniform(0, 0.25))
+        soft = augment.box_mean(liver, 3)
+        liver = ((soft + noise > 0.5) & (soft > 0)).float()
+    return liver
+
+
 class CouinaudTask(Task):
     """Segments 1..8 (classes 0..7) from the liver's shape; only voxels of the liver count.
 
@@ -258,11 +276,7 @@ class CouinaudTask(Task):
         center = (np.array(label.shape) - 1) / 2 + rng.normal(0, 1, 3)
         (patch,) = augment.sample_patch([label], ["nearest"], center, (z, y, x), rng, self.change)
         target = patch.round().long()
-        liver = (target > 0).float()
-        if rng.random() < 0.5:
-            noise = augment.smooth_noise(rng, (z, y, x), 8, liver.device) * float(rng.uniform(0, 0.25))
-            soft = augment.box_mean(liver, 3)
-            liver = ((soft + noise > 0.5) & (soft > 0)).float()
+        liver = imitate_stage2((target > 0).float(), rng)
         counted = (target > 0) & (liver > 0)
         return Sample(shape_input(liver), (target - 1).clamp(min=0), counted, self.groups)
 

@@ -25,8 +25,14 @@ _REASONS = {
 
 
 def plain_reason(error: OSError) -> str:
-    """Why a file operation failed, in words a user can act on."""
-    return _REASONS.get(error.errno or 0, error.strerror or str(error))
+    """Why a file operation failed, in words a user can act on; one line."""
+    cause: BaseException | None = error
+    # Libraries wrap the system's error (pydicom in one with a whole traceback as its text).
+    while isinstance(cause, OSError) and cause.errno is None and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return _REASONS.get(cause.errno, cause.strerror or str(cause))
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager
