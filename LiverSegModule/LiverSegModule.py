@@ -90,6 +90,7 @@ class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.EndBatchProcessEvent, self.onSceneEndBatchProcess)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -135,6 +136,10 @@ class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """A scene that takes the place of another is imported as a batch, and is whole at its end."""
         if self._imported:
             self.takeUpImported()
+
+    def onNodeRemoved(self, caller, event) -> None:
+        """It may have been a result, or a part of one."""
+        self.panel.session.forgetRemoved()
 
     def takeUpImported(self) -> None:
         """Show the result of an imported scene, when the panel is on screen."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from liverseg.case import Remnant, SegmentReadout
+from liverseg.case import Case, Remnant, SegmentReadout
 from liverseg.errors import UsageError
 
 # Beyond these a height in meters or a weight in pounds was meant, or a digit slipped.
@@ -99,6 +99,22 @@ def measured_again(remnant: Remnant, segments: Sequence[SegmentReadout]) -> Remn
         standardized_liver_ml=standardized,
         percent_of_standardized=100.0 * again.remnant_ml / standardized if standardized else None,
     )
+
+
+def planned_again(case: Case, earlier: Remnant | None) -> Case:
+    """The case with an earlier plan measured again in its own segments, or a warning where that cannot be."""
+    if earlier is None:
+        return case
+    again = measured_again(earlier, case.segments)
+    if again is not None:
+        return replace(case, remnant=again)
+    lost = ", ".join(earlier.resected)
+    warning = (
+        f"The planned resection of {lost} was left out: the segments have other names now."
+        if lost
+        else "The planned resection was left out: it was a mask, which may not fit the liver any more."
+    )
+    return replace(case, warnings=(*case.warnings, warning))
 
 
 def standardized_liver_ml(height_cm: float | None, weight_kg: float | None) -> float:

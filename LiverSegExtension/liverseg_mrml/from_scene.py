@@ -44,7 +44,8 @@ def case_from_nodes(nodes: CaseNodes, split: Callable[[np.ndarray, Volume], Spli
 
     Returns:
         A case on the volume node's grid in world RAS mm, linear parent transforms included. The method,
-        the provenance and the warnings of the networks' run are those stored in the scene.
+        the provenance and the warnings of the networks' run are those stored in the scene; a planned
+        resection is measured again.
 
     Raises:
         InputRefused: no LiverSeg read-out in the scene, no Couinaud segments, a transform that is not
@@ -52,6 +53,7 @@ def case_from_nodes(nodes: CaseNodes, split: Callable[[np.ndarray, Volume], Spli
     """
     # Imported here because finding nodes and reading a stored case need no measuring.
     from liverseg.measure import measure  # noqa: PLC0415
+    from liverseg.remnant import planned_again  # noqa: PLC0415
 
     stored = stored_readout(nodes.segmentation.GetAttribute(READOUT))
     ct = volume_of(nodes.volume, stored.source)
@@ -86,6 +88,7 @@ def case_from_nodes(nodes: CaseNodes, split: Callable[[np.ndarray, Volume], Spli
         fresh_split=None if split is None else fresh,
         earlier=EarlierReadout(before, stored.lesions),
     )
+    case = planned_again(case, stored.remnant)
     follow_mending(nodes.segmentation, read.masks.couinaud, case.masks.couinaud, ct.geometry)
     if asked or case.method.approximate or Fingerprints.of(ct, case.masks).couinaud != before.couinaud:
         return _with_split_checked(case, asked)

@@ -77,14 +77,7 @@ def preflight(scene: Scene, node: Node, force: bool = False) -> Preflight:
         Finding("warning", in_users_language(text.replace(" (read because of --force)", "")))
         for text in checked.warnings
     ]
-    findings.append(
-        Finding(
-            "good",
-            _("{kind} with {low} to {high} HU").format(
-                kind=modality or _("Volume"), low=f"{low:.0f}", high=f"{high:.0f}"
-            ),
-        )
-    )
+    findings.append(Finding("good", _modality_and_values(modality, low, high)))
     findings.append(
         Finding(
             "good",
@@ -94,6 +87,13 @@ def preflight(scene: Scene, node: Node, force: bool = False) -> Preflight:
         )
     )
     return Preflight(tuple(findings), i * j * k)
+
+
+def _modality_and_values(modality: str | None, low: float, high: float) -> str:
+    values = {"low": f"{low:.0f}", "high": f"{high:.0f}"}
+    if modality:
+        return _("{modality} with {low} to {high} HU").format(modality=modality, **values)
+    return _("{low} to {high} HU; the modality is not known").format(**values)
 
 
 def modality_of(scene: Scene, node: Node) -> str | None:

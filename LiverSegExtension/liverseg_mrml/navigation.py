@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import slicer
 
@@ -33,6 +35,39 @@ def jump_to_point(scene: Scene, point_ras_mm: Point) -> None:
         modified = camera.StartModify()
         camera.SetFocalPoint(*point_ras_mm)
         camera.SetPosition(*position.tolist())
+        camera.EndModify(modified)
+        camera.ResetClippingRange()
+
+
+def show_ct_of(scene: Scene, nodes: CaseNodes) -> None:
+    """Show a case's CT in the slice views that show it in no layer: outlines on another CT would mislead."""
+    volume = nodes.volume.GetID()
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+        layers = scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
+        if volume not in (layers.GetBackgroundVolumeID(), layers.GetForegroundVolumeID()):
+            layers.SetBackgroundVolumeID(volume)
+
+
+def bring_into_view(scene: Scene, nodes: CaseNodes) -> None:
+    """Let all 3D cameras see the whole of a case, from the side they look from now.
+
+    Slicer leaves cameras where they are when something comes into a scene; a liver may lie far from there.
+    """
+    bounds = [0.0] * 6
+    nodes.segmentation.GetRASBounds(bounds)
+    low, high = np.asarray(bounds[::2]), np.asarray(bounds[1::2])
+    if not (low < high).all():
+        return
+    middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLCameraNode")):
+        camera = scene.GetNthNodeByClass(n, "vtkMRMLCameraNode")
+        direction = np.asarray(camera.GetPosition()) - np.asarray(camera.GetFocalPoint())
+        distance = radius / math.sin(math.radians(camera.GetViewAngle()) / 2)
+        position = middle + direction / np.linalg.norm(direction) * distance
+        modified = camera.StartModify()
+        camera.SetFocalPoint(*middle.tolist())
+        camera.SetPosition(*position.tolist())
+        camera.SetParallelScale(radius)
         camera.EndModify(modified)
         camera.ResetClippingRange()
 

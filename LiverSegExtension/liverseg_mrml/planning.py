@@ -21,6 +21,15 @@ def segment_readouts(nodes: CaseNodes) -> tuple[SegmentReadout, ...]:
     return tuple(SegmentReadout(**segment) for segment in stored.fields["segments"])
 
 
+def stored_plan(nodes: CaseNodes) -> Remnant | None:
+    """The resection that was planned for a case, as it was last measured; None without one.
+
+    Raises:
+        InputRefused: the segmentation holds no read-out.
+    """
+    return stored_readout(nodes.segmentation.GetAttribute(READOUT)).remnant
+
+
 def plan_resection(
     nodes: CaseNodes, resected: Sequence[str], height_cm: float | None = None, weight_kg: float | None = None
 ) -> Remnant | None:

@@ -61,6 +61,14 @@ class StoredReadout:
         """The lesions as they were measured."""
         return tuple(lesion_of(lesion) for lesion in self.fields["lesions"])
 
+    @property
+    def remnant(self) -> Remnant | None:
+        """The planned resection, if there is one."""
+        remnant = self.fields["remnant"]
+        if remnant is None:
+            return None
+        return Remnant(**{**remnant, "resected": tuple(remnant["resected"])})
+
     def text(self) -> str:
         """The attribute's text."""
         return _stored_text(self.geometry, self.source, self.warnings, self.fields)
@@ -72,7 +80,6 @@ class StoredReadout:
             liverseg.case.InvariantError: the masks are not those that were read out.
         """
         fields = self.fields
-        remnant = fields["remnant"]
         return Case(
             ct=ct,
             masks=masks,
@@ -84,9 +91,7 @@ class StoredReadout:
             summary=tuple(fields["summary"]),
             hints=tuple(fields["hints"]),
             warnings=tuple(fields["warnings"]),
-            remnant=None
-            if remnant is None
-            else Remnant(**{**remnant, "resected": tuple(remnant["resected"])}),
+            remnant=self.remnant,
         )
 
 

@@ -24,7 +24,7 @@ from LiverSegModuleLib.EngineMessages import Message, PlainText, Progress, RunOu
 from LiverSegModuleLib.EngineProcess import EngineProcess, pythonSlicerPath
 from LiverSegModuleLib.EngineWords import inUsersLanguage
 from LiverSegModuleLib.InstallLogic import ensurePackages
-from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Messages import enable, telling
 from LiverSegModuleLib.RunFolder import RunFolder
 from LiverSegModuleLib.Session import Session
 
@@ -90,6 +90,7 @@ class CompareSection:
         ui.compareButton.clicked.connect(self.onRunOrCancel)
         ui.copyComparisonButton.clicked.connect(self.onCopy)
         session.caseChanged.connect(self.onCaseChanged)
+        session.othersChanged.connect(self.onCaseChanged)
         self.onCaseChanged()
 
     @property
@@ -131,7 +132,7 @@ class CompareSection:
         for box, folder in self._sides:
             folder.visible = box.currentData == FOLDER
         self.ui.compareButton.text = _("Cancel") if self.isRunning else _("Compare")
-        self.ui.copyComparisonButton.enabled = bool(self._lesions)
+        enable(self.ui.copyComparisonButton, "" if self._lesions else _("Compare two results first."))
 
     def onRunOrCancel(self, *_args: object) -> None:
         """Start, or end the comparison that goes on."""

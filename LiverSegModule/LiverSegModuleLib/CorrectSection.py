@@ -8,7 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from LiverSegModuleLib.EditorPanel import EditorPanel
-from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Messages import busy, enable, telling
 from LiverSegModuleLib.Session import Session
 
 # Update waits until the hand rests this long.
@@ -59,7 +59,7 @@ class CorrectSection:
         stale = self.session.isStale
         self.ui.staleLabel.visible = stale
         self.ui.staleResultsLabel.visible = stale
-        self.ui.updateButton.enabled = stale
+        enable(self.ui.updateButton, "" if stale else _("Nothing was edited since it was measured."))
         automatic = bool(self.session.parameters and self.session.parameters.autoUpdate)
         if stale and automatic:
             self._timer.start()
@@ -75,7 +75,7 @@ class CorrectSection:
         """Measure what was edited."""
         if self.session.nodes is None:
             return
-        with telling(_("The numbers could not be brought up to date.")):
+        with telling(_("The numbers could not be brought up to date.")), busy():
             before = {lesion.id for lesion in self.session.lesions}
             case = self.session.update()
             new = [str(lesion.id) for lesion in case.lesions if lesion.id not in before]

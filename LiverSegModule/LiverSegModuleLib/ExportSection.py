@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LiverSegModuleLib.InstallLogic import ensureExportPackages
-from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Messages import busy, enable, noResultYet, telling
 from LiverSegModuleLib.Session import Session
 
 # Slicer's DICOM plugin lists a volume's images in it.
@@ -68,7 +68,7 @@ class ExportSection:
 
     def refresh(self) -> None:
         """Nothing can be written without a result."""
-        self.ui.exportButton.enabled = self.session.nodes is not None
+        enable(self.ui.exportButton, noResultYet(self.session.nodes))
 
     def chosen(self) -> list[str]:
         """The keys of the outputs that are ticked."""
@@ -99,8 +99,9 @@ class ExportSection:
             )
             if present and not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("LiverSeg")):
                 return
-            case = self._withStudy(self.session.currentCase(), names)
-            written = write_case(case, folder, names, overwrite=bool(present), settings=self.settings())
+            with busy():
+                case = self._withStudy(self.session.currentCase(), names)
+                written = write_case(case, folder, names, overwrite=bool(present), settings=self.settings())
             text = _("{count} files written to {folder}").format(count=len(written), folder=folder)
             without = [OUTPUTS[name].filename for name in names if name not in written]
             if without:

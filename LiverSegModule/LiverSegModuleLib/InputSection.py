@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LiverSegModuleLib.EngineCommand import EngineOptions
-from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Messages import busy, telling
 from LiverSegModuleLib.Parameter import engineOptions
 from LiverSegModuleLib.RunEstimate import estimate
 from LiverSegModuleLib.SampleData import downloadCTLiver, makePatient
@@ -104,7 +104,7 @@ class InputSection:
         """Apply the parent transforms to the input."""
         from liverseg_mrml.input_volume import harden_transform
 
-        with telling(_("The transform could not be hardened.")):
+        with telling(_("The transform could not be hardened.")), busy():
             harden_transform(self.session.parameters.inputVolume)
         self.refresh(always=True)
 
@@ -118,7 +118,7 @@ class InputSection:
 
     def onMakePatient(self, *_args: object) -> None:
         """A made-up patient as the input."""
-        with telling(_("The made-up patient could not be made.")):
+        with telling(_("The made-up patient could not be made.")), busy():
             self.session.parameters.inputVolume = makePatient(self.session.scene)
 
     def onDownload(self, *_args: object) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import platform
 import tempfile
 from pathlib import Path
 
@@ -24,8 +25,8 @@ def ensurePackages(requirementsPath: str) -> None:
     """Install what is missing. Asks once; in Slicer's testing mode nothing is installed.
 
     Raises:
-        liverseg.errors.UsageError: the user declined, the PyTorch extension is not there, or packages are
-            missing in testing mode; nothing was installed.
+        liverseg.errors.UsageError: the user declined, the PyTorch extension is not there, there is no PyTorch
+            for this computer, or packages are missing in testing mode; nothing was installed.
         subprocess.CalledProcessError: an installation failed.
     """
     from liverseg.errors import UsageError
@@ -35,6 +36,14 @@ def ensurePackages(requirementsPath: str) -> None:
         return
     if slicer.app.testingEnabled():
         raise UsageError(_("Python packages are missing: {packages}").format(packages=", ".join(missing)))
+    if TORCH in missing and (platform.system(), platform.machine()) == ("Darwin", "x86_64"):
+        raise UsageError(
+            _(
+                "LiverSeg needs {torch}, which is not made for a Slicer for Intel Macs, also where it runs "
+                "on Apple chips. Read the CT out in the shell with a Python of its own "
+                "(liverseg segment --scene) and open the scene here."
+            ).format(torch=TORCH)
+        )
     torchLogic = _torchLogic() if TORCH in missing else None
     question = _(
         "LiverSeg needs Python packages that are not installed yet. They are downloaded once, which may take "

@@ -1,10 +1,11 @@
 """The module's parameters, kept in the scene."""
 
 from enum import Enum
+from typing import Annotated
 
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from LiverSegModuleLib.EngineCommand import EngineOptions
 
@@ -63,6 +64,7 @@ class LiverSegParameterNode:
     model - name or folder of a model bundle; empty for the default.
     tile - half takes less memory and more time.
     autoUpdate - measure again by itself when the hand rests after an edit.
+    heightCm, weightKg - of the person, for the remnant; 0 where not given.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -73,6 +75,8 @@ class LiverSegParameterNode:
     model: str = ""
     tile: Tile = Tile.AUTO
     autoUpdate: bool = False
+    heightCm: Annotated[float, WithinRange(0, 250)] = 0.0
+    weightKg: Annotated[float, WithinRange(0, 350)] = 0.0
 
 
 def engineOptions(parameterNode: LiverSegParameterNode) -> EngineOptions:

@@ -11,7 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Messages import enable, noResultYet, telling
 from LiverSegModuleLib.ReviewKeys import ReviewKeys
 from LiverSegModuleLib.SegmentsSection import methodText
 from LiverSegModuleLib.Session import Session
@@ -48,6 +48,8 @@ class ResultsSection:
         table.setColumnCount(len(columnTitles()))
         table.setHorizontalHeaderLabels(columnTitles())
         table.verticalHeader().hide()
+        # Bold titles above a selection would take width from the columns.
+        table.horizontalHeader().setHighlightSections(False)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.setSortingEnabled(True)
@@ -65,12 +67,13 @@ class ResultsSection:
         ui.commentLineEdit.editingFinished.connect(self.onCommentEdited)
         self.keys = ReviewKeys(self)
         session.caseChanged.connect(self.onCaseChanged)
+        session.othersChanged.connect(self.listVersions)
         session.readoutChanged.connect(self.onReadoutChanged)
         session.lesionSelected.connect(self.onLesionSelected)
 
     # --- which result
 
-    def onCaseChanged(self) -> None:
+    def listVersions(self) -> None:
         """List the results of the scene and choose the one on screen."""
         from liverseg_mrml.case_nodes import find_case_nodes
         from liverseg_mrml.versions import version_name
@@ -86,8 +89,17 @@ class ResultsSection:
                 if nodes.segmentation is shown.segmentation:
                     box.currentIndex = n
         self._filling = False
+
+    def onCaseChanged(self) -> None:
+        """Another result is on screen, or none: nothing can be pressed then."""
+        shown = self.session.nodes
+        self.listVersions()
         self.ui.resultFrame.enabled = shown is not None
-        self.ui.correctCollapsibleButton.enabled = shown is not None
+        for widget in (
+            *(self.ui.versionComboBox, self.ui.removeVersionButton, self.ui.copyTableButton),
+            *(self.ui.previousLesionButton, self.ui.nextLesionButton, self.ui.correctCollapsibleButton),
+        ):
+            enable(widget, noResultYet(shown))
 
     def onVersionChosen(self, *_args: object) -> None:
         """Work on another result of the scene."""
@@ -125,7 +137,10 @@ class ResultsSection:
         table.setRowCount(len(lesions))
         for row, lesion in enumerate(lesions):
             for column, value in enumerate(_cells(lesion)):
-                table.setItem(row, column, _item(value, lesion.id))
+                item = _item(value, lesion.id)
+                # The column of comments may lie outside of a narrow panel.
+                item.setToolTip(lesion.review.comment or "")
+                table.setItem(row, column, item)
         table.setSortingEnabled(True)
         table.resizeColumnsToContents()
         self._filling = False
@@ -174,9 +189,12 @@ class ResultsSection:
     def onLesionSelected(self, lesionID: int | None) -> None:
         """Show which lesion the review buttons speak of."""
         lesion = self.session.lesion(lesionID)
-        for button in (self.ui.acceptButton, self.ui.rejectButton, self.ui.resetReviewButton):
-            button.enabled = lesion is not None
-        self.ui.commentLineEdit.enabled = lesion is not None
+        first = "" if lesion else noResultYet(self.session.nodes) or _("Choose a lesion in the table first.")
+        for widget in (
+            *(self.ui.acceptButton, self.ui.rejectButton, self.ui.resetReviewButton),
+            self.ui.commentLineEdit,
+        ):
+            enable(widget, first)
         self.ui.commentLineEdit.text = (lesion.review.comment or "") if lesion else ""
         self._filling = True
         if lesion is None:

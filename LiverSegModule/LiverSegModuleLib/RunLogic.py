@@ -43,21 +43,34 @@ class RunLogic:
         """Whether the engine is at work."""
         return self._process is not None and self._process.isRunning
 
-    def run(self, volumeNode: Any, options: EngineOptions | None = None) -> Any:
-        """Read out a CT and wait for the result; the window stands still meanwhile.
+    def run(
+        self,
+        volumeNode: Any,
+        options: EngineOptions | None = None,
+        wait: bool = True,
+        then: Callable[[Any, str], None] = lambda result, reason: None,
+    ) -> Any:
+        """Read out a CT and put the result into the scene: what a press of Apply does, for scripts.
 
         Args:
             volumeNode: the CT.
             options: how it is read out.
+            wait: until the result is there; the window stands still meanwhile. Otherwise this returns at
+                once, and the application's event loop does the rest.
+            then: called at the end of a run that is not waited for, with what is returned to those who wait
+                and an empty text, or with None and why there is no result.
 
         Returns:
-            The ``liverseg.case.Case`` and its nodes (``liverseg_mrml.case_nodes.CaseNodes``). Without a liver
-            the case is empty.
+            The ``liverseg.case.Case`` and its nodes (``liverseg_mrml.case_nodes.CaseNodes``); None where the
+            run is not waited for. Without a liver the case is empty.
 
         Raises:
-            RuntimeError: the run failed; the text says why.
-            ValueError, liverseg.errors.InputRefused: see :meth:`start`.
+            RuntimeError: the run that was waited for failed; the text says why.
+            RuntimeError, ValueError, liverseg.errors.InputRefused: see :meth:`start`.
         """
+        if not wait:
+            self._runOn(volumeNode, options or EngineOptions(), then)
+            return None
         ended: list[RunOutcome] = []
         told, self.onFinished = self.onFinished, ended.append
         try:
@@ -69,6 +82,30 @@ class RunLogic:
         finally:
             self.onFinished = told
             self.forgetRun()
+
+    def _runOn(self, volumeNode: Any, options: EngineOptions, then: Callable[[Any, str], None]) -> None:
+        told = self.onFinished
+
+        def finished(outcome: RunOutcome) -> None:
+            self.onFinished = told
+            result, reason = None, outcome.words
+            try:
+                if outcome.has_results:
+                    result, reason = self.loadResults(), ""
+            except Exception as error:
+                # Nobody else would tell the script.
+                logging.exception("LiverSeg: the results could not be loaded")
+                reason = str(error)
+            finally:
+                self.forgetRun()
+            then(result, reason)
+
+        self.onFinished = finished
+        try:
+            self.start(volumeNode, options)
+        except Exception:
+            self.onFinished = told
+            raise
 
     def start(self, volumeNode: Any, options: EngineOptions) -> None:
         """Start the engine on a volume; returns at once.

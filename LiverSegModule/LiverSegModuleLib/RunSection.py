@@ -20,7 +20,7 @@ from LiverSegModuleLib.EngineMessages import (
 )
 from LiverSegModuleLib.EngineWords import inUsersLanguage
 from LiverSegModuleLib.InstallLogic import ensurePackages
-from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Messages import busy, telling
 from LiverSegModuleLib.Parameter import engineOptions
 from LiverSegModuleLib.RunLogic import enginePackages
 from LiverSegModuleLib.Session import Session
@@ -60,10 +60,15 @@ class RunSection:
         if running:
             self.ui.applyButton.toolTip = _("End the run; the scene stays as it was")
         else:
-            self.ui.applyButton.toolTip = _("Read out the liver") if ready else _("Choose a CT first")
+            self.ui.applyButton.toolTip = _("Read out the liver") if ready else self._whyNotReady()
         self.ui.optionsFrame.enabled = not running
         self.devices.refresh()
         self.ui.inputsCollapsibleButton.enabled = not running
+
+    def _whyNotReady(self) -> str:
+        if self.session.parameters and self.session.parameters.inputVolume:
+            return _("This volume cannot be read out; the section Input says why")
+        return _("Choose a CT first")
 
     def onApplyOrCancel(self, *_args: object) -> None:
         """Start, or end the run that goes on."""
@@ -100,7 +105,7 @@ class RunSection:
         try:
             if outcome.has_results:
                 self.ui.statusLabel.text = _("Loading the results")
-                with telling(_("The results could not be loaded.")):
+                with telling(_("The results could not be loaded.")), busy():
                     self._showResult(outcome)
             elif outcome.state == RunState.CANCELLED:
                 self.ui.progressBar.value = 0

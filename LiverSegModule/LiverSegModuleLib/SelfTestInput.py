@@ -32,7 +32,7 @@ def scenario_apply_needs_a_ct_that_passes_the_pre_flight(test: Any) -> None:
     test.assertIn("no voxels", widget.ui.preflightLabel.text)
     widget.ui.makePatientButton.click()
     test.assertTrue(widget.ui.applyButton.enabled)
-    test.assertIn("HU", widget.ui.preflightLabel.text)
+    test.assertIn("HU; the modality is not known", widget.ui.preflightLabel.text)
     texts = set()
     for device in (Device.AUTO, Device.CPU, Device.CUDA):
         widget._parameterNode.device = device

@@ -21,6 +21,7 @@ class Session:
         parameters: the scene's parameter node, None while there is no scene.
         nodes: ``liverseg_mrml.case_nodes.CaseNodes`` of the result, or None.
         caseChanged: another result is on screen, or none.
+        othersChanged: results that are not on screen were taken out of the scene.
         readoutChanged: its numbers or reviews changed.
         staleChanged: its masks were edited, or its numbers brought up to date.
         lesionSelected: a lesion's id, or None.
@@ -32,21 +33,25 @@ class Session:
         self.parameters: Any = None
         self.nodes: Any = None
         self.lesionID: int | None = None
-        self.caseChanged, self.readoutChanged = Signal(), Signal()
+        self.caseChanged, self.othersChanged, self.readoutChanged = Signal(), Signal(), Signal()
         self.staleChanged, self.lesionSelected = Signal(), Signal()
         self.clock = ReviewClock()
         self._watch: Any = None
+        # How many results the scene had when a section last heard of it.
+        self._count = 0
 
     # --- the result on screen
 
     def show(self, nodes: Any, fresh: bool = False) -> None:
-        """Work on another result, or on none; all other results of its CT are hidden.
+        """Work on another result, or on none; its CT is shown, and all other results of that are hidden.
 
         Args:
             nodes: ``liverseg_mrml.case_nodes.CaseNodes``, or None.
             fresh: it was just put into the scene; otherwise its voxels are compared with what was measured,
                 for nobody watched it until now.
         """
+        from liverseg_mrml.case_nodes import find_case_nodes
+        from liverseg_mrml.navigation import bring_into_view, show_ct_of
         from liverseg_mrml.staleness import EditWatch
         from liverseg_mrml.versions import cases_of_volume, show_case
 
@@ -56,10 +61,14 @@ class Session:
         if nodes is not None:
             for other in cases_of_volume(self.scene, nodes.volume):
                 show_case(other, other.segmentation is nodes.segmentation)
-            if not fresh:
+            show_ct_of(self.scene, nodes)
+            if fresh:
+                bring_into_view(self.scene, nodes)
+            else:
                 self._markUnwatchedEdits()
             self._watch = EditWatch(nodes, self._onEdit)
             self.clock.touch()
+        self._count = len(find_case_nodes(self.scene))
         self.caseChanged.emit()
         self.readoutChanged.emit()
         self.staleChanged.emit()
@@ -75,6 +84,22 @@ class Session:
         if chosen is None and self.nodes is None:
             return
         self.show(chosen)
+
+    def forgetRemoved(self) -> None:
+        """A node went out of the scene, by whatever hand: a result that lost one is a result no more."""
+        from liverseg_mrml.case_nodes import find_case_nodes
+
+        if self.nodes is None:
+            return
+        found = find_case_nodes(self.scene)
+        if all(nodes.segmentation is not self.nodes.segmentation for nodes in found):
+            self._stopWatching()
+            self.nodes = None
+            self.show(None)
+            self.showNewest()
+        elif len(found) != self._count:
+            self._count = len(found)
+            self.othersChanged.emit()
 
     def forget(self) -> None:
         """Let go of the scene's nodes, which are about to go away."""

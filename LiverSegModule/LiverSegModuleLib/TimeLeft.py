@@ -23,9 +23,9 @@ class TimeLeft:
         self._began = clock()
 
     def seconds(self, fraction: float) -> float | None:
-        """The seconds left, or None where it is too early to tell."""
+        """The seconds left, or None where it is too early to tell, or done."""
         elapsed = self._clock() - self._began
-        if fraction < _FIRST_FRACTION or elapsed < _FIRST_SECONDS:
+        if not _FIRST_FRACTION <= fraction < 1 or elapsed < _FIRST_SECONDS:
             return None
         return elapsed * (1.0 - fraction) / fraction
 

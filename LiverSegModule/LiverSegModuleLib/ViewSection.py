@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from LiverSegModuleLib.Messages import telling
+from LiverSegModuleLib.Messages import busy, enable, noResultYet, telling
 from LiverSegModuleLib.ReviewLayout import REVIEW_LAYOUT, registerReviewLayout
 from LiverSegModuleLib.Session import Session
 
@@ -49,7 +49,7 @@ class ViewSection:
         from liverseg_mrml.views3d import surface_smoothing
 
         nodes = self.session.nodes
-        self.ui.viewsFrame.enabled = nodes is not None
+        enable(self.ui.viewsFrame, noResultYet(nodes))
         kind = (shown_rendering(nodes) if nodes is not None else None) or NO_RENDERING
         self._listPresets()
         box = self.ui.renderingComboBox
@@ -61,7 +61,7 @@ class ViewSection:
         self._filling = False
         if before != kind and CONTRAST in (before, kind):
             self._setProjection(kind == CONTRAST)
-        self.ui.thresholdSlider.enabled = self.ui.renderingComboBox.currentData == SURFACE
+        self._enableThreshold()
 
     def _listPresets(self) -> None:
         """List the presets of opacity that fit the result, and choose the one that it has."""
@@ -121,13 +121,13 @@ class ViewSection:
         from liverseg_mrml.views3d import set_surface_smoothing
 
         if self.session.nodes is not None and not self._filling:
-            with telling(_("The surfaces could not be made.")):
+            with telling(_("The surfaces could not be made.")), busy():
                 set_surface_smoothing(self.session.nodes, self.ui.smoothingSlider.value)
 
     def onRendering(self, *_args: object) -> None:
         """Show the chosen volume rendering, and no other of ours."""
         kind = self.ui.renderingComboBox.currentData
-        self.ui.thresholdSlider.enabled = kind == SURFACE
+        self._enableThreshold()
         if self.session.nodes is None or self._filling:
             return
         with telling(_("The volume could not be rendered.")):
@@ -142,6 +142,10 @@ class ViewSection:
         if self.session.nodes is not None and self.ui.renderingComboBox.currentData == SURFACE:
             with telling(_("The volume could not be rendered.")):
                 self._render(SURFACE)
+
+    def _enableThreshold(self) -> None:
+        surface = self.ui.renderingComboBox.currentData == SURFACE
+        enable(self.ui.thresholdSlider, "" if surface else _("Choose the iso-surface as the volume first."))
 
     def _render(self, kind: str) -> None:
         from liverseg_mrml.renderings import rendering_display

@@ -24,7 +24,12 @@ from liverseg_mrml.input_volume import (  # noqa: E402
     harden_transform,
     preflight,
 )
-from liverseg_mrml.navigation import axes_middle, jump_to_lesion, show_axes_of  # noqa: E402
+from liverseg_mrml.navigation import (  # noqa: E402
+    axes_middle,
+    bring_into_view,
+    jump_to_lesion,
+    show_axes_of,
+)
 from liverseg_mrml.planning import plan_resection  # noqa: E402
 from liverseg_mrml.scene import make_scene  # noqa: E402
 from liverseg_mrml.to_scene import add_case_to_scene, refresh  # noqa: E402
@@ -67,7 +72,11 @@ def test_a_ct_passes_and_its_facts_are_told(made, volume, ct):
     report = preflight(made.scene, volume)
     assert report.passed and report.voxels == ct.array.size
     text = " ".join(finding.text for finding in report.findings)
-    assert "64 x 60 x 40 voxels" in text and "HU" in text
+    assert "64 x 60 x 40 voxels" in text and "HU; the modality is not known" in text
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(made.scene)
+    item = hierarchy.GetItemByDataNode(volume) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
+    assert "CT with -" in " ".join(finding.text for finding in preflight(made.scene, volume).findings)
 
 
 def test_another_modality_is_refused_by_its_name(made, volume):
@@ -164,6 +173,32 @@ def test_a_jump_centers_slices_and_cameras_and_shows_one_lesions_axes(made, show
     assert seen == {1: 0, 2: 1}
     show_axes_of(nodes, None)
     assert nodes.axes[1].short.GetDisplayNode().GetVisibility()
+
+
+def test_a_liver_far_from_the_camera_comes_into_view_whole_from_the_side_it_looked_from(made, shown):
+    _case, nodes = shown
+    moving = made.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(2, 3, -1400.0)
+    moving.SetMatrixTransformToParent(matrix)
+    nodes.segmentation.SetAndObserveTransformNodeID(moving.GetID())
+    camera = made.scene.AddNewNodeByClass("vtkMRMLCameraNode")
+    camera.SetPosition(0, 500, 0)
+    bring_into_view(made.scene, nodes)
+    position, focal = np.asarray(camera.GetPosition()), np.asarray(camera.GetFocalPoint())
+    assert (position - focal) / np.linalg.norm(position - focal) == pytest.approx((0, 1, 0))
+    bounds = [0.0] * 6
+    nodes.segmentation.GetRASBounds(bounds)
+    assert bounds[5] < -1000
+    corners = np.stack(np.meshgrid(bounds[:2], bounds[2:4], bounds[4:]), axis=-1).reshape(-1, 3)
+    away = corners - position
+    angles = np.degrees(np.arccos(away @ (0, -1, 0) / np.linalg.norm(away, axis=1)))
+    # Inside of the picture, and filling a good part of it.
+    assert 0.4 * camera.GetViewAngle() / 2 < angles.max() <= camera.GetViewAngle() / 2 + 1e-6
+    # Without a liver nothing can be looked at.
+    nodes.segmentation.GetSegmentation().RemoveAllSegments()
+    bring_into_view(made.scene, nodes)
+    assert camera.GetFocalPoint() == pytest.approx(focal)
 
 
 def test_a_plan_is_kept_with_the_case_and_dropped_without_segments(made, shown):

@@ -5,6 +5,7 @@ A file that is missing from its list works from the source tree and is gone for 
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -122,3 +123,33 @@ def test_the_modules_requirements_are_those_of_the_package() -> None:
     lines = (ROOT / "LiverSegModule/Resources/requirements.txt").read_text(encoding="utf-8").splitlines()
     required = {line for line in lines if line and not line.startswith("#")}
     assert {r for r in required if not r.startswith("psutil")} == expected - {"psutil>=5.9"}
+
+
+def test_the_description_of_the_extension_is_one_cmake_item() -> None:
+    # SlicerExtensionCPack.cmake passes it on unquoted: what follows a semicolon would be lost.
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    (description,) = re.findall(r'^set\(EXTENSION_DESCRIPTION "([^"]*)"\)$', text, re.MULTILINE)
+    assert ";" not in description
+
+
+def test_the_entry_for_slicers_catalog_is_one_of_this_extension() -> None:
+    entry = json.loads((ROOT / "LiverSeg.json").read_text(encoding="utf-8"))
+    # As slicer-extension-catalog-entry-schema-v1.0.1.json has them, which allows no others.
+    assert set(entry) <= {
+        *("$schema", "category", "scm_url", "scm_revision", "scm_type"),
+        *("build_dependencies", "build_subdirectory", "enabled", "tier"),
+    }
+    assert {"$schema", "category", "scm_url"} <= set(entry)
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    (depends,) = re.findall(r'^set\(EXTENSION_DEPENDS "([^"]*)"\)$', text, re.MULTILINE)
+    assert entry["build_dependencies"] == depends.split()
+    (homepage,) = re.findall(r'^set\(EXTENSION_HOMEPAGE "([^"]*)"\)$', text, re.MULTILINE)
+    assert entry["scm_url"] == f"{homepage}.git"
+    (category,) = re.findall(
+        r'translate\("qSlicerAbstractCoreModule", "(\w+)"\)',
+        (ROOT / "LiverSegModule" / "LiverSegModule.py").read_text(encoding="utf-8"),
+    )
+    assert entry["category"] == category
+    # Links to pictures name files that are there.
+    for path in re.findall(r"SlicerLiverSeg/main/(\S+?\.png)", text):
+        assert (ROOT / path).is_file(), path

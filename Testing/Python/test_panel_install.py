@@ -150,6 +150,19 @@ def test_without_the_pytorch_extension_nothing_is_asked_or_installed(host, fresh
     assert not installed(fresh) and not fresh.started.exists()
 
 
+def test_on_a_mac_whose_slicer_has_no_such_pytorch_nothing_is_asked_or_downloaded(
+    host, fresh, monkeypatch
+) -> None:
+    import platform
+
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    apply(host)
+    (told,) = host.dialogs
+    assert "torch>=2.8, which is not made for a Slicer for Intel Macs" in told
+    assert not installed(fresh) and not fresh.told and not fresh.started.exists()
+
+
 def test_a_pytorch_that_could_not_be_installed_ends_it_there(host, fresh, monkeypatch) -> None:
     logic = sys.modules["PyTorchUtils"].PyTorchUtilsLogic
     monkeypatch.setattr(logic, "installTorch", lambda self, **_options: None)

@@ -105,3 +105,36 @@ def test_the_picture_of_the_panel_has_something_on_it(host, patient, tmp_path):
         picture.pixel(x, y) for x in range(0, picture.width(), 3) for y in range(0, picture.height(), 3)
     }
     assert len(colors) > 50
+
+
+def test_a_button_that_cannot_be_pressed_says_why(host):
+    from LiverSegModuleLib.SelfTestTools import showPatient
+
+    ui = host.widget.ui
+    first = "There is no result yet: read out a CT first."
+    waiting = (
+        *(ui.removeVersionButton, ui.nextLesionButton, ui.acceptButton, ui.commentLineEdit),
+        *(ui.correctCollapsibleButton, ui.viewsFrame, ui.exportButton),
+    )
+    assert [(each.enabled, each.toolTip) for each in waiting[2:]] == [(False, first)] * 5
+    assert [each.toolTip for each in waiting[:2]] == [first] * 2
+    assert ui.applyButton.toolTip == "Choose a CT first"
+    empty = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+    host.widget._parameterNode.inputVolume = empty
+    assert not ui.applyButton.enabled and "section Input says why" in ui.applyButton.toolTip
+    showPatient(host.widget)
+    assert ui.applyButton.enabled and ui.applyButton.toolTip == "Read out the liver"
+    assert all(each.enabled for each in (ui.exportButton, ui.removeVersionButton, ui.viewsFrame))
+    assert ui.exportButton.toolTip.startswith("Write the ticked files")
+    assert not ui.acceptButton.enabled and ui.acceptButton.toolTip == "Choose a lesion in the table first."
+    assert not ui.updateButton.enabled and "Nothing was edited" in ui.updateButton.toolTip
+    host.widget.panel.session.selectLesion(1)
+    assert ui.acceptButton.enabled and ui.acceptButton.toolTip == "The selected lesions are lesions."
+
+
+def test_a_comment_outside_of_a_narrow_panel_is_read_over_any_cell_of_its_row(host, patient):
+    session, table = host.widget.panel.session, bare(host.widget.ui.lesionTable)
+    session.review(2, "accepted", "near a vein", None, "2026-01-02T03:04:05+00:00")
+    row = next(n for n in range(table.rowCount()) if table.item(n, 0).text() == "2")
+    assert {table.item(row, column).toolTip() for column in range(table.columnCount())} == {"near a vein"}
+    assert table.item(1 - min(row, 1), 0).toolTip() == ""

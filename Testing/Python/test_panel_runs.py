@@ -1,4 +1,4 @@
-"""Runs from the panel: crashes, batches, the example of the README, comparisons."""
+"""Runs from the panel: crashes, batches, comparisons."""
 
 from __future__ import annotations
 
@@ -175,44 +175,3 @@ def test_the_panel_opens_and_checks_a_ct_before_any_package_is_installed(tmp_pat
     assert "APPLY True" in answer.stdout
     assert "DEVICES Known once" in answer.stdout
     assert "HU" in answer.stdout
-
-
-def test_the_example_for_slicers_console_in_the_readme_runs(host, tmp_path, monkeypatch, capsys):
-    import re
-
-    import slicer
-
-    from liverseg.case import CouinaudMethod, Provenance
-    from liverseg.measure import measure
-    from liverseg.phantom import make_phantom, write_nifti
-    from liverseg.reading import read_volume
-    from liverseg.writers import write_case
-    from liverseg_mrml.volume_node import add_volume
-    from LiverSegModuleLib.SelfTestTools import SMALL
-
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    example = next(block for block in blocks if "LiverSegModuleLogic" in block)
-    phantom = make_phantom(**SMALL)
-    write_nifti(phantom, tmp_path)
-    method, provenance = CouinaudMethod("made up"), Provenance("made up")
-    case = measure(phantom.ct, phantom.masks, method=method, provenance=provenance)
-    write_case(case, tmp_path / "true", names=("liver", "couinaud", "lesions", "report"))
-    # In place of the engine, whose whole road another test takes: hands out the true masks.
-    program = tmp_path / "bin" / "PythonSlicer"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" > "{tmp_path}/arguments"\ncp -r "{tmp_path}/true" "$6"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.chdir(tmp_path)
-    saved = []
-    # Reading and writing files is the application's.
-    monkeypatch.setattr(
-        slicer.util, "loadVolume", lambda name: add_volume(host.scene, read_volume(Path(name)), name)
-    )
-    monkeypatch.setattr(slicer.util, "saveNode", lambda node, name: saved.append((node.GetClassName(), name)))
-    exec(compile(example, "README.md", "exec"), {"slicer": slicer})  # noqa: S102
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == f"liver {case.liver.volume_ml:.0f} ml"
-    assert [line.split()[0] for line in told[1:]] == [str(lesion.id) for lesion in case.lesions]
-    assert "--quality fast" in (tmp_path / "arguments").read_text()
-    assert saved == [("vtkMRMLSegmentationNode", "liver.seg.nrrd")]

@@ -273,3 +273,33 @@ def test_a_rendering_that_is_not_shown_is_no_reason_for_a_mark(host, patient) ->
     # The mark of the next edit comes although the numbers were old already.
     nodes.segmentation.GetSegmentation().RemoveSegment("lesion_1")
     assert bare(ui.staleViewsLabel).isVisible()
+
+
+def test_a_fresh_result_comes_into_the_3d_view_and_an_older_one_leaves_it_alone(host, patient) -> None:
+    nodes, case = patient
+    camera = host.scene.AddNewNodeByClass("vtkMRMLCameraNode")
+    camera.SetFocalPoint(0, 0, 1500)
+    session = host.widget.panel.session
+    session.show(nodes)
+    assert camera.GetFocalPoint() == (0, 0, 1500)
+    session.show(nodes, fresh=True)
+    bounds = [0.0] * 6
+    nodes.segmentation.GetRASBounds(bounds)
+    middle = [(low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2], strict=True)]
+    assert camera.GetFocalPoint() == pytest.approx(middle)
+
+
+def test_a_result_is_never_seen_on_another_ct(host, patient) -> None:
+    from LiverSegModuleLib.SelfTestTools import showPatient
+
+    layers = host.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    session, arterial = host.widget.panel.session, patient[0]
+    session.show(arterial)
+    assert layers.GetBackgroundVolumeID() == arterial.volume.GetID()
+    venous, _case = showPatient(host.widget)
+    assert layers.GetBackgroundVolumeID() == venous.volume.GetID()
+    # Layers that the reader chose stay where they have the CT.
+    layers.SetBackgroundVolumeID(venous.volume.GetID())
+    layers.SetForegroundVolumeID(arterial.volume.GetID())
+    session.show(arterial)
+    assert layers.GetBackgroundVolumeID() == venous.volume.GetID()

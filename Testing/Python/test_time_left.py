@@ -27,7 +27,7 @@ def test_a_quarter_in_ten_seconds_leaves_thirty():
     left = TimeLeft(clock)
     clock.now += 10
     assert left.seconds(0.25) == pytest.approx(30)
-    assert left.seconds(1.0) == 0
+    assert left.seconds(1.0) is None
 
 
 def test_too_early_nothing_is_said():

@@ -17,7 +17,7 @@ import slicer.util
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 from borrowed import Borrowed
-from parameter_node import parameterNodeWrapper
+from parameter_node import WithinRange, parameterNodeWrapper
 from pythonqt_habits import Habit, QtModule, bare, dressed
 from slicer_packaging import Packaging
 from slicer_widgets import IN_UI_FILES, qMRMLSegmentEditorWidget
@@ -160,6 +160,7 @@ class Host:
         i18n.translate = lambda context, text: text  # type: ignore[attr-defined]
         wrapper = ModuleType("slicer.parameterNodeWrapper")
         wrapper.parameterNodeWrapper = parameterNodeWrapper  # type: ignore[attr-defined]
+        wrapper.WithinRange = WithinRange  # type: ignore[attr-defined]
         packaging = Packaging()
         for each in (module, ModuleType("ctk"), i18n, wrapper, packaging, Module(self).classes()):
             self._borrowed.put_module(each)

@@ -10,6 +10,12 @@ from typing import Any, get_type_hints
 from pythonqt_habits import bare
 
 
+class WithinRange:
+    """The annotation of a number; without it Slicer's connector takes the widget's own range away."""
+
+    def __init__(self, minimum: float, maximum: float) -> None: ...
+
+
 def parameterNodeWrapper(cls: type) -> type:  # noqa: N802
     """The decorated class keeps its annotated fields in a ``vtkMRMLScriptedModuleNode``."""
     hints = get_type_hints(cls)
@@ -75,6 +81,9 @@ class _Wrapper:
 
     def _connect(self, widget: Any, name: str) -> Any:
         kind = self.hints[name]
+        if kind is float:
+            widget.valueChanged.connect(lambda value: setattr(self, name, value))
+            return lambda: widget.setValue(getattr(self, name))
         if kind is bool:
             widget.toggled.connect(lambda value: setattr(self, name, value))
             return lambda: widget.setChecked(getattr(self, name))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from liverseg.case import Case, Remnant
 from liverseg.errors import InputRefused, LiverSegError
-from liverseg.remnant import measured_again
+from liverseg.remnant import planned_again
 from liverseg.writers.atomic import written_whole
 from liverseg.writers.report_json import read_report, remnant_of, report_text
 from liverseg.writers.tables import replace_remnant
@@ -56,15 +56,7 @@ def with_earlier_remnant(case: Case, *places: Path) -> Case:
     Args:
         places: result folders, or files in them, the first with a report of the same CT counts.
     """
-    earlier = _earlier(case, places)
-    if earlier is None:
-        return case
-    again = measured_again(earlier, case.segments)
-    if again is None:
-        lost = ", ".join(earlier.resected)
-        warning = f"The planned resection of {lost} was left out: the segments have other names now."
-        return replace(case, warnings=(*case.warnings, warning))
-    return replace(case, remnant=again)
+    return planned_again(case, _earlier(case, places))
 
 
 def _earlier(case: Case, places: Sequence[Path]) -> Remnant | None:
