@@ -40,6 +40,8 @@ MARGIN_MM = 20.0
 LARGEST_HOLE_ML = 3.0
 # How far the fine liver may reach beyond the rough one.
 REACH_MM = 10.0
+# In a filled hollow the liver must be so likely, unless a lesion may be there.
+LIVER_IN_HOLLOW, LESION_IN_HOLLOW = 0.7, 0.2
 OVERLAP = {"fast": 0.125, "full": 0.4}
 
 
@@ -190,6 +192,16 @@ def without_hollows(rough: RoughLiver, full_shape: tuple[int, ...], spacing: Seq
     return replace(rough, mask=fill_hollows(rough.mask, steps))
 
 
+def stricter_in_hollows(liver: torch.Tensor, lesion: torch.Tensor, hollow: torch.Tensor) -> torch.Tensor:
+    """The liver's probability, lesions included, lowered in filled hollows so that 0.5 asks for more there.
+
+    Args:
+        liver, lesion: probabilities (z, y, x).
+        hollow: bool, what was filled.
+    """
+    return torch.where(hollow & (lesion < LESION_IN_HOLLOW), liver - (LIVER_IN_HOLLOW - 0.5), liver)
+
+
 def grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
     """A mask (0/1) dilated by a cube of so many voxels to each side, as bool."""
     wide = mask[None, None]
@@ -237,10 +249,12 @@ def find_lesions(
     )
     scores[1:] *= near
     tuned = bundle.card.get("postprocessing", {})
-    lesion_score = resize(score_of("lesion", scores, card.classes), crop.shape).numpy()
+    lesion = score_of("lesion", scores, card.classes)
+    lesion_score = resize(lesion, crop.shape).numpy()
     # A network for lesions alone leaves the liver as stage 1 found it.
     finds_liver = any(name.split()[0] == "liver" for name in card.classes)
     inside = scores[1:].sum(dim=0) if finds_liver else torch.maximum(known, scores[1] * near)
+    inside = stricter_in_hollows(inside, lesion, shown > known)
     liver_score = resize(inside, crop.shape).numpy()
     voxel_ml = float(np.prod(spacing)) / 1000
     liver = keep_main_parts(liver_score > 0.5, 0.02)

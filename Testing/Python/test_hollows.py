@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from liverseg.hollows import fill_hollows
-from liverseg.stages import RoughLiver, without_hollows
+from liverseg.stages import RoughLiver, stricter_in_hollows, without_hollows
 
 
 def ball(
@@ -59,3 +60,10 @@ def test_the_rough_liver_is_filled_on_its_own_grid():
     assert np.array_equal(filled.mask, fill_hollows(bitten, (4.0, 4.0, 4.0)))
     assert filled.box == rough.box
     assert filled.mask.sum() > bitten.sum()
+
+
+def test_in_a_filled_hollow_tissue_must_be_likelier_and_a_lesion_need_not():
+    liver = torch.tensor([0.6, 0.6, 0.75, 0.6])
+    lesion = torch.tensor([0.1, 0.1, 0.1, 0.4])
+    hollow = torch.tensor([False, True, True, True])
+    assert (stricter_in_hollows(liver, lesion, hollow) > 0.5).tolist() == [True, False, True, True]
