@@ -52,6 +52,22 @@ class Tile(Enum):
         }[self]
 
 
+class CouinaudMethod(Enum):
+    """How a run splits the liver. Values are those of the engine."""
+
+    SHAPE = "shape"
+    VESSELS = "vessels"
+    LANDMARKS = "landmarks"
+
+    def label(self) -> str:
+        """What the combo box shows."""
+        return {
+            CouinaudMethod.SHAPE: _("Shape of the liver"),
+            CouinaudMethod.VESSELS: _("Vessels"),
+            CouinaudMethod.LANDMARKS: _("Landmarks"),
+        }[self]
+
+
 @parameterNodeWrapper
 class LiverSegParameterNode:
     """
@@ -62,6 +78,7 @@ class LiverSegParameterNode:
     force - go on where the gray values are no plausible Hounsfield units.
     model - name or folder of a model bundle; empty for the default.
     tile - half takes less memory and more time.
+    couinaudMethod - how a run splits the liver.
     autoUpdate - measure again by itself when the hand rests after an edit.
     """
 
@@ -72,6 +89,7 @@ class LiverSegParameterNode:
     force: bool = False
     model: str = ""
     tile: Tile = Tile.AUTO
+    couinaudMethod: CouinaudMethod = CouinaudMethod.SHAPE
     autoUpdate: bool = False
 
 
@@ -84,4 +102,5 @@ def engineOptions(parameterNode: LiverSegParameterNode) -> EngineOptions:
         force=parameterNode.force,
         model=parameterNode.model,
         tile=parameterNode.tile.value,
+        couinaud_method=parameterNode.couinaudMethod.value,
     )
