@@ -85,9 +85,11 @@ def _signs(
     if np.abs(second - first).max(initial=0.0) <= LEAST_MM:
         return was.astype(np.uint8), was.astype(np.uint8)
     later = _on_grid(second, segments.shape)
-    yes, no = (_in_group(group)[segments] for group in GROUPS[name])
-    unclear = (np.abs(field) < UNCLEAR_MM) & (np.abs(later - field) > MOVES_MM) & (yes | no)
-    return np.where(unclear, yes, was).astype(np.uint8), (later > 0).astype(np.uint8)
+    unclear = (np.abs(field) < UNCLEAR_MM) & (np.abs(later - field) > MOVES_MM)
+    labels = segments[unclear]
+    yes, no = (_in_group(group)[labels] for group in GROUPS[name])
+    was[unclear] = np.where(yes | no, yes, was[unclear])
+    return was.astype(np.uint8), (later > 0).astype(np.uint8)
 
 
 def _in_group(group: tuple[int, ...]) -> np.ndarray:
