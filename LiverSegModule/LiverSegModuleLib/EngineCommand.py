@@ -12,6 +12,7 @@ from LiverSegModuleLib.Translation import _
 DEVICES = ("auto", "cuda", "mps", "cpu")
 QUALITIES = ("full", "fast")
 TILES = ("auto", "half")
+COUINAUD_METHODS = ("shape", "vessels", "landmarks")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class EngineOptions:
         force: go on where the gray values are no plausible Hounsfield units.
         model: a name or a bundle's folder; empty for the default.
         tile: one of :data:`TILES`.
+        couinaud_method: one of :data:`COUINAUD_METHODS`; landmarks are all guessed.
     """
 
     device: str = "auto"
@@ -33,6 +35,7 @@ class EngineOptions:
     force: bool = False
     model: str = ""
     tile: str = "auto"
+    couinaud_method: str = "shape"
 
     def is_valid(self) -> tuple[bool, str]:
         """Whether the engine knows these options, and if not, why."""
@@ -47,6 +50,10 @@ class EngineOptions:
         if self.tile not in TILES:
             return False, _("the tile {tile} is not known; use one of {names}").format(
                 tile=repr(self.tile), names=", ".join(TILES)
+            )
+        if self.couinaud_method not in COUINAUD_METHODS:
+            return False, _("the Couinaud method {method} is not known; use one of {names}").format(
+                method=repr(self.couinaud_method), names=", ".join(COUINAUD_METHODS)
             )
         return True, ""
 
@@ -162,6 +169,8 @@ def _option_arguments(options: EngineOptions) -> list[str]:
         arguments.append("--force")
     if options.tile != "auto":
         arguments += ["--tile", options.tile]
+    if options.couinaud_method != "shape":
+        arguments += ["--couinaud-method", options.couinaud_method]
     if options.model:
         arguments += ["--model", options.model]
     return arguments

@@ -53,6 +53,22 @@ class Tile(Enum):
         }[self]
 
 
+class CouinaudMethod(Enum):
+    """How a run splits the liver. Values are those of the engine."""
+
+    SHAPE = "shape"
+    VESSELS = "vessels"
+    LANDMARKS = "landmarks"
+
+    def label(self) -> str:
+        """What the combo box shows."""
+        return {
+            CouinaudMethod.SHAPE: _("Shape of the liver"),
+            CouinaudMethod.VESSELS: _("Vessels"),
+            CouinaudMethod.LANDMARKS: _("Landmarks"),
+        }[self]
+
+
 @parameterNodeWrapper
 class LiverSegParameterNode:
     """
@@ -63,6 +79,7 @@ class LiverSegParameterNode:
     force - go on where the gray values are no plausible Hounsfield units.
     model - name or folder of a model bundle; empty for the default.
     tile - half takes less memory and more time.
+    couinaudMethod - how a run splits the liver.
     autoUpdate - measure again by itself when the hand rests after an edit.
     heightCm, weightKg - of the person, for the remnant; 0 where not given.
     """
@@ -74,6 +91,7 @@ class LiverSegParameterNode:
     force: bool = False
     model: str = ""
     tile: Tile = Tile.AUTO
+    couinaudMethod: CouinaudMethod = CouinaudMethod.SHAPE
     autoUpdate: bool = False
     heightCm: Annotated[float, WithinRange(0, 250)] = 0.0
     weightKg: Annotated[float, WithinRange(0, 350)] = 0.0
@@ -88,4 +106,5 @@ def engineOptions(parameterNode: LiverSegParameterNode) -> EngineOptions:
         force=parameterNode.force,
         model=parameterNode.model,
         tile=parameterNode.tile.value,
+        couinaud_method=parameterNode.couinaudMethod.value,
     )

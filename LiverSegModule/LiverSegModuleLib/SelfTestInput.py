@@ -8,7 +8,7 @@ import slicer
 import vtk
 
 from LiverSegModuleLib.EngineCommand import EngineOptions
-from LiverSegModuleLib.Parameter import Device, Quality, Tile, engineOptions
+from LiverSegModuleLib.Parameter import CouinaudMethod, Device, Quality, Tile, engineOptions
 from LiverSegModuleLib.SelfTestTools import nodeIDs, openPanel, showPatient, showSequence
 
 
@@ -18,9 +18,10 @@ def scenario_parameters_reach_the_engine(test: Any) -> None:
     parameters = LiverSegModuleLogic().getParameterNode()
     test.assertEqual(engineOptions(parameters), EngineOptions())
     parameters.device, parameters.quality, parameters.splitSegment4 = Device.CPU, Quality.FAST, True
-    parameters.tile = Tile.HALF
+    parameters.tile, parameters.couinaudMethod = Tile.HALF, CouinaudMethod.VESSELS
     again = engineOptions(LiverSegModuleLogic().getParameterNode())
-    test.assertEqual(again, EngineOptions(device="cpu", quality="fast", split_segment_4=True, tile="half"))
+    wanted = EngineOptions("cpu", "fast", split_segment_4=True, tile="half", couinaud_method="vessels")
+    test.assertEqual(again, wanted)
 
 
 def scenario_apply_needs_a_ct_that_passes_the_pre_flight(test: Any) -> None:

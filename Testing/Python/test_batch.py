@@ -214,7 +214,7 @@ def test_the_shells_batch_loads_each_network_once_and_its_exit_code_tells_of_fai
     true = bundle._load_network
     monkeypatch.setattr(bundle, "_load_network", lambda b, stage: loaded.append(stage) or true(b, stage))
     arguments = ["batch", str(cts), "-o", str(tmp_path / "out"), "--device", "cpu", "--quality", "fast"]
-    arguments += ["--model", model]
+    arguments += ["--model", model, "--couinaud-method", "landmarks"]
     assert main(arguments) == 6
     assert sorted(loaded) == ["couinaud", "stage1", "stage2"]
     rows = {row["case"]: row for row in summary(tmp_path / "out")}
@@ -224,10 +224,9 @@ def test_the_shells_batch_loads_each_network_once_and_its_exit_code_tells_of_fai
         "patient_2002": "done",
         "water": "no liver",
     }
-    assert (
-        json.loads((tmp_path / "out" / "patient_2001" / "report.json").read_text())["liver"]["volume_ml"]
-        > 500
-    )
+    report = json.loads((tmp_path / "out" / "patient_2001" / "report.json").read_text())
+    assert report["liver"]["volume_ml"] > 500
+    assert report["method"]["name"] == "planes from landmarks"
     before = (tmp_path / "out" / "patient_2001" / "report.json").stat().st_mtime_ns
     (cts / "broken.nii.gz").unlink()
     assert main(arguments) == 0

@@ -26,6 +26,12 @@ def patient(phantom, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_3d_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preview's 3D picture has tests of its own, and would cost a second a run."""
+    monkeypatch.setattr("liverseg.writers.preview.render_3d", lambda case, size: None)
+
+
 def labels_of(path: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 

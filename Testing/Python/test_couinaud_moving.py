@@ -6,17 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from liverseg.bundle import find_bundle
 from liverseg.couinaud import SplitOptions, split_liver
 from liverseg.couinaud.bending import Strengths
 from liverseg.couinaud.crop import LiverCrop
-from liverseg.couinaud.field_grid import FieldGrid
+from liverseg.couinaud.field_grid import FIELD_MM, FieldGrid
 from liverseg.couinaud.first_guess import installed_regression
 from liverseg.couinaud.guessing import first_guess
 from liverseg.couinaud.moving import moved, relabeled, sides_of_split
+from liverseg.couinaud.said import is_of_a_split, is_of_the_segments
 from liverseg.couinaud.vessels import GuidedByVessels
 from liverseg.phantom import make_phantom
+from liverseg.resample import resize_labels
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,27 @@ def test_a_border_that_moves_takes_the_voxels_that_it_passes_and_no_others(liver
     assert np.array_equal(changed, upper & (sides.right_upper <= 7.0))
 
 
+def test_a_border_that_moves_leaves_no_slivers_where_the_grid_of_the_fields_is_coarser(liver, truth):
+    fine = truth.repeat(3, 0).repeat(3, 1).repeat(3, 2)[1:, 1:, 1:]
+    size = [n * mm / 3 for n, mm in zip(fine.shape, liver.spacing, strict=True)]
+    coarse = tuple(round(mm / FIELD_MM) for mm in size)
+    spacing = tuple(mm / n for mm, n in zip(size, coarse, strict=True))
+    before = sides_of_split(resize_labels(fine, coarse), spacing)
+    after = relabeled(fine, before, moved(before, {"left": np.float32(6.0), "posterior": np.float32(-5.0)}))
+    assert 0.02 < (after != fine)[fine > 0].mean() < 0.3
+    assert thin(after) <= 1.5 * thin(fine)
+
+
+def thin(segments: np.ndarray) -> int:
+    """How many voxels inside a liver share their label with at most a third of the 27 around and in them."""
+    alike = np.zeros(segments.shape, dtype=np.float32)
+    for label in range(1, 9):
+        own = segments == label
+        alike[own] = ndimage.uniform_filter(own.astype(np.float32), 3, mode="constant")[own]
+    inside = ndimage.minimum_filter(segments > 0, 3, mode="constant")
+    return int(np.count_nonzero(alike[inside] < 9.5 / 27))
+
+
 def test_segment_i_that_shrinks_leaves_its_voxels_to_its_neighbors(liver, truth):
     sides = sides_of_split(truth, liver.spacing)
     smaller = relabeled(truth, sides, moved(sides, {"caudate": -5.0}))
@@ -77,6 +101,20 @@ def test_vessels_move_the_borders_of_the_learned_split(phantom):
     inside = phantom.masks.liver
     same = (learned == guided)[inside].mean()
     assert 0.7 < same < 1.0
+
+
+def test_vessels_that_disagree_with_the_shape_over_a_tenth_of_the_liver_are_doubted(phantom):
+    portal = np.roll(phantom.masks.vessels == 1, 8, axis=0)
+    raised = np.where(portal, np.uint8(1), np.where(phantom.masks.vessels == 2, np.uint8(2), np.uint8(0)))
+    mask, grid = phantom.masks.liver, phantom.ct.geometry
+    found = split_liver(mask, grid, find_bundle(), SplitOptions("vessels"), raised)
+    assert found.method.approximate
+    (doubt,) = [text for text in found.warnings if "disagree" in text]
+    share = (found.labels != split(phantom, "shape"))[mask].mean()
+    assert f"over {share:.0%} of the liver" in doubt
+    assert is_of_a_split(doubt) and not is_of_the_segments(doubt)
+    without = split_liver(mask, grid, None, SplitOptions("vessels"), raised)
+    assert not any("disagree" in text for text in without.warnings), "planes guessed are no measure"
 
 
 def test_the_first_guess_of_planes_follows_the_learned_split(phantom):

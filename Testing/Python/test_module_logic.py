@@ -23,7 +23,13 @@ from made_cases import make_case
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "LiverSegModule"))
 
-from LiverSegModuleLib.EngineCommand import EngineOptions, build_arguments, child_environment  # noqa: E402
+from LiverSegModuleLib.EngineCommand import (  # noqa: E402
+    COUINAUD_METHODS,
+    EngineOptions,
+    build_arguments,
+    build_batch_arguments,
+    child_environment,
+)
 from LiverSegModuleLib.EngineLog import EngineLog  # noqa: E402
 from LiverSegModuleLib.EngineMessages import (  # noqa: E402
     Done,
@@ -76,7 +82,23 @@ def test_gray_values_that_are_no_hu_are_taken_only_when_asked() -> None:
     assert "--force" in build_arguments(Path("a"), Path("b"), EngineOptions(force=True))
 
 
-@pytest.mark.parametrize("options", [EngineOptions(device="tpu"), EngineOptions(quality="best")])
+@pytest.mark.parametrize("method", COUINAUD_METHODS)
+def test_the_engine_understands_every_way_to_split_the_liver(method: str) -> None:
+    options = EngineOptions(couinaud_method=method)
+    for build in (build_arguments, build_batch_arguments):
+        parsed = cli.parser.build_parser().parse_args(build(Path("in"), Path("out"), options)[2:])
+        assert (parsed.couinaud_method or "shape") == method
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        EngineOptions(device="tpu"),
+        EngineOptions(quality="best"),
+        EngineOptions(tile="third"),
+        EngineOptions(couinaud_method="tarot"),
+    ],
+)
 def test_an_option_the_engine_does_not_know_starts_nothing(options: EngineOptions) -> None:
     valid, reason = options.is_valid()
     assert not valid

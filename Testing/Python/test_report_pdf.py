@@ -260,10 +260,18 @@ def test_a_lesion_stands_out_in_its_segment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_remnant_has_a_section_of_its_own(tmp_path: Path) -> None:
-    case = replace(make_case(), remnant=Remnant(("V", "VI"), 812.0, 55.5, 1400.0, 58.0))
-    page = texts(written(case, tmp_path))[0]
+    planned = Remnant(("V", "VI"), 812.0, 55.5, 1400.0, 58.0)
+    page = texts(written(replace(make_case(), remnant=planned), tmp_path / "a"))[0]
     assert "Resection of V, VI leaves 812 ml, 55.5 % of the liver without tumor" in page
     assert "58.0 % of the standardized liver volume (1,400 ml)" in page
+    assert "in the remnant" not in page
+
+
+def test_a_drawn_resection_and_the_tumor_it_leaves_are_told(tmp_path: Path) -> None:
+    drawn = Remnant((), 812.0, 55.5, resected_ml=651.0, tumor_resected_ml=3.0, tumor_left_ml=0.002)
+    page = texts(written(replace(make_case(), remnant=drawn), tmp_path))[0]
+    assert "Resection of the part that was drawn leaves 812 ml" in page
+    assert "Taken out: 651 ml, lesions included. Lesions in the remnant: <0.01 ml." in page
 
 
 def test_the_same_case_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

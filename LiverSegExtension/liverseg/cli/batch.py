@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from liverseg.cli.couinaud import add_method, method_for
+
 if TYPE_CHECKING:
     from liverseg.cli.console import Listener
 
@@ -31,6 +33,7 @@ def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     p.add_argument("--model", metavar="NAME", help="a name from 'liverseg models', or a bundle's folder")
     p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
+    add_method(p, "--couinaud-method")
     p.add_argument(
         "--also",
         action="append",
@@ -73,6 +76,7 @@ def run_batch(arguments: argparse.Namespace, listener: Listener) -> int:
         quality=arguments.quality,
         model=arguments.model,
         split_segment_4=arguments.split_segment_4,
+        couinaud_method=method_for(arguments.couinaud_method, False, False),
         force=arguments.force,
         tile=arguments.tile,
     )

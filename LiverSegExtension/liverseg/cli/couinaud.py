@@ -31,6 +31,7 @@ def add_couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="label map to write")
     p.add_argument("--model", metavar="NAME")
     add_method(p, "--method")
+    add_landmarks(p)
     p.add_argument(
         "--vessels",
         type=Path,
@@ -52,13 +53,17 @@ def add_couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def add_method(p: argparse.ArgumentParser, flag: str) -> None:
-    """The choice of the method, and the landmarks it may go by."""
+    """The choice of the method."""
     p.add_argument(
         flag,
         dest="couinaud_method",
         choices=METHOD_NAMES,
         help="how the liver is split: learned from shape (default), by vessels, or by planes from landmarks",
     )
+
+
+def add_landmarks(p: argparse.ArgumentParser) -> None:
+    """The landmarks of one liver."""
     p.add_argument(
         "--landmarks",
         type=Path,

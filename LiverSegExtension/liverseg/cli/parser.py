@@ -8,7 +8,7 @@ from pathlib import Path
 from liverseg import __version__
 from liverseg.cli import compare
 from liverseg.cli.batch import add_batch
-from liverseg.cli.couinaud import add_couinaud, add_method
+from liverseg.cli.couinaud import add_couinaud, add_landmarks, add_method
 from liverseg.cli.devices import add_devices
 from liverseg.cli.evaluate import add_evaluate
 from liverseg.cli.validate import add_validate
@@ -56,6 +56,7 @@ def _segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     p.add_argument("--model", metavar="NAME", help="a name from 'liverseg models', or a bundle's folder")
     p.add_argument("--split-segment-4", action="store_true", help="segment IV as IVa (4) and IVb (9)")
     add_method(p, "--couinaud-method")
+    add_landmarks(p)
     _results(p)
     _progress(p)
 
@@ -72,6 +73,7 @@ def _measure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     p.add_argument("--split-segment-4", action="store_true", help="IVa and IVb, when the liver is split anew")
     add_method(p, "--couinaud-method")
+    add_landmarks(p)
     p.add_argument(
         "--edited-since",
         type=Path,

@@ -21,6 +21,7 @@ from liverseg.couinaud.first_guess import Guess, Observation, ShapeRegression, i
 from liverseg.couinaud.guessing import first_guess
 from liverseg.couinaud.landmark_file import Point
 from liverseg.couinaud.method import Drawn, Guides
+from liverseg.couinaud.said import UNUSUAL_SHAPE
 
 # How far a border may pass by a landmark that says where it lies, mm.
 PLACED_SD_MM = 1.0
@@ -157,7 +158,7 @@ def unusual_shape(regression: ShapeRegression, liver: LiverCrop) -> tuple[str, .
     """A doubt where the first guess was never tried on such a liver."""
     if not regression.is_unusual(liver.mask, liver.spacing):
         return ()
-    return ("the liver's shape is unlike those the borders were learned from; the split is approximate",)
+    return (f"{UNUSUAL_SHAPE}; the split is approximate",)
 
 
 def placed_landmarks(

@@ -14,6 +14,7 @@ import edt
 import numpy as np
 
 from liverseg.couinaud.borders import Sides
+from liverseg.couinaud.field_grid import FIELD_MM
 
 # The segments on the positive and on the negative side of each border.
 GROUPS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -27,6 +28,10 @@ GROUPS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 NAMES = tuple(field.name for field in fields(Sides))
 # A field that changes by less than this anywhere, mm, moves no border.
 LEAST_MM = 0.05
+# So near to a border, in its coarse field, the labels tell the side; the field falls twice as fast there as
+# far from it. A border that moves by less leaves no sliver.
+UNCLEAR_MM = 2 * FIELD_MM
+MOVES_MM = 0.5
 
 
 def sides_of_split(segments: np.ndarray, spacing: tuple[float, float, float]) -> Sides:
@@ -58,26 +63,47 @@ def relabeled(segments: np.ndarray, before: Sides, after: Sides) -> np.ndarray:
     one = np.zeros(segments.shape, dtype=np.uint8)
     other = np.zeros(segments.shape, dtype=np.uint8)
     for bit, name in enumerate(NAMES):
-        first, second = getattr(before, name), getattr(after, name)
-        sign = _positive(first, segments.shape)
-        one |= sign << np.uint8(bit)
-        if np.abs(second - first).max(initial=0.0) > LEAST_MM:
-            sign = _positive(second, segments.shape)
-        other |= sign << np.uint8(bit)
+        was, now = _signs(segments, name, getattr(before, name), getattr(after, name))
+        one |= was << np.uint8(bit)
+        other |= now << np.uint8(bit)
     result = segments.copy()
     changed = (one != other) & (segments > 0)
     result[changed] = _table()[segments[changed], one[changed], other[changed]]
     return result
 
 
-def _positive(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Where a coarse field is above 0, uint8 on the finer grid of ``shape``."""
+def _signs(
+    segments: np.ndarray, name: str, first: np.ndarray, second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """On which side of a border voxels lie before and after it moved: uint8, 1 on the side of its name.
+
+    The coarse field misses the border of the labels by up to a coarse voxel. Where the border moves, voxels
+    between the two count as on the side that their label says, or they would be left behind as slivers.
+    """
+    field = _on_grid(first, segments.shape)
+    was = field > 0
+    if np.abs(second - first).max(initial=0.0) <= LEAST_MM:
+        return was.astype(np.uint8), was.astype(np.uint8)
+    later = _on_grid(second, segments.shape)
+    unclear = (np.abs(field) < UNCLEAR_MM) & (np.abs(later - field) > MOVES_MM)
+    labels = segments[unclear]
+    yes, no = (_in_group(group)[labels] for group in GROUPS[name])
+    was[unclear] = np.where(yes | no, yes, was[unclear])
+    return was.astype(np.uint8), (later > 0).astype(np.uint8)
+
+
+def _in_group(group: tuple[int, ...]) -> np.ndarray:
+    """(9,) bool by label."""
+    return np.isin(np.arange(9), group)
+
+
+def _on_grid(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A coarse field on the finer grid of ``shape``."""
     import torch
 
     from liverseg.resample import resize
 
-    fine = resize(torch.from_numpy(np.ascontiguousarray(field, dtype=np.float32)), shape)
-    return (fine > 0).to(torch.uint8).numpy()
+    return resize(torch.from_numpy(np.ascontiguousarray(field, dtype=np.float32)), shape).numpy()
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 _DOUBT = "; the split is approximate"
+# Doubts about what a method went by, and not about the segments that came of it.
+UNUSUAL_SHAPE = "the liver's shape is unlike those the borders were learned from"
+MOVED_FAR = "the vessels and the liver's shape disagree"
 _OF_A_SPLIT = re.compile(
     _DOUBT + "$"
     r"|^The method '.*' was not used: "
@@ -24,7 +27,7 @@ def is_of_a_split(warning: str) -> bool:
 
 def is_of_the_segments(warning: str) -> bool:
     """Whether a warning is one of :func:`liverseg.couinaud.checks.doubts`, which see the segments alone."""
-    return warning.endswith(_DOUBT) and not warning.startswith("the liver's shape is unlike those")
+    return warning.endswith(_DOUBT) and not warning.startswith((UNUSUAL_SHAPE, MOVED_FAR))
 
 
 def kept_sentence(kept_ml: float) -> str:

@@ -251,7 +251,7 @@ def _remnant(sheet: Sheet, content: Content) -> list[Section]:
     remnant = content.remnant
     if remnant is None:
         return []
-    resected = ", ".join(remnant.resected)
+    resected = ", ".join(remnant.resected) or "the part that was drawn"
     text = f"Resection of {resected} leaves {words.milliliters(remnant.remnant_ml)} ml"
     if remnant.percent_of_liver is not None:
         text += f", {remnant.percent_of_liver:.1f} % of the liver without tumor"
@@ -260,7 +260,12 @@ def _remnant(sheet: Sheet, content: Content) -> list[Section]:
         text += (
             f" and {remnant.percent_of_standardized:.1f} % of the standardized liver volume ({standard} ml)"
         )
-    rows = paragraph(sheet, text + ".") + paragraph(sheet, f"For information: {USUAL_LIMITS}.", SMALL)
+    rows = paragraph(sheet, text + ".")
+    if remnant.resected_ml is not None and remnant.tumor_left_ml is not None:
+        left = f"{words.milliliters(remnant.tumor_left_ml)} ml" if remnant.tumor_left_ml else "none"
+        taken = words.milliliters(remnant.resected_ml)
+        rows += paragraph(sheet, f"Taken out: {taken} ml, lesions included. Lesions in the remnant: {left}.")
+    rows += paragraph(sheet, f"For information: {USUAL_LIMITS}.", SMALL)
     return [Section(tuple(rows), (heading("Future liver remnant"),))]
 
 

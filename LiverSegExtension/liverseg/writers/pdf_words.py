@@ -12,9 +12,11 @@ REVIEW = {"unreviewed": "not reviewed", "accepted": "accepted", "rejected": "rej
 
 
 def milliliters(volume: float) -> str:
-    """Three figures at least: 1,520 or 85.3 or 0.42."""
+    """Three figures at least: 1,520 or 85.3 or 0.42; a few voxels are <0.01."""
     if volume >= 100:
         return f"{volume:,.0f}"
+    if 0 < volume < 0.005:
+        return "<0.01"
     return f"{volume:.1f}" if volume >= 1 or volume == 0 else f"{volume:.2f}"
 
 
