@@ -23,8 +23,9 @@ import numpy as np
 
 from liverseg.bundle import Bundle, find_bundle, networks_kept
 from liverseg.couinaud import SplitOptions, split_liver
-from liverseg.errors import InputRefused, LiverSegError, UsageError
+from liverseg.errors import InputRefused, UsageError
 from liverseg.evaluation.case_files import LabelMaps, read_case
+from liverseg.evaluation.case_script import run_script
 from liverseg.evaluation.couinaud_scores import NUMERALS, segment_dice
 from liverseg.evaluation.end_to_end import refuse_seen
 from liverseg.training.persons import person_of
@@ -174,14 +175,7 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--models", nargs="+", required=True, help="the models that predicted")
     parser.add_argument("--out", type=Path, required=True, help="JSON with every case's scores")
-    arguments = parser.parse_args(words)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        evaluate(arguments)
-    except LiverSegError as error:
-        print(f"evaluate_couinaud_predicted: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_script(parser, evaluate, "evaluate_couinaud_predicted", words)
 
 
 if __name__ == "__main__":

@@ -179,7 +179,8 @@ def run(arguments: argparse.Namespace) -> None:
         out = arguments.out / "slices"
         kept = {w.case for w in flagged if label_slice(w, bundles, device, arguments.variants, out)}
         log.info("slices: %d of %d with lesion windows kept", len(kept), len(flagged))
-    write_clear_slices([weak for weak in slices if weak.case not in kept], held, arguments)
+    if arguments.negatives or arguments.livers:
+        write_clear_slices([weak for weak in slices if weak.case not in kept], held, arguments)
 
 
 def write_clear_slices(slices: list[WeakSlice], held: set[str], arguments: argparse.Namespace) -> None:

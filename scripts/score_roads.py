@@ -24,8 +24,9 @@ import predict_cases
 from compare_roads import ROADS
 
 from liverseg.bundle import find_bundle, read_bundle
-from liverseg.errors import LiverSegError, UsageError
+from liverseg.errors import UsageError
 from liverseg.evaluation.case_files import STAGE1_FILE, read_case
+from liverseg.evaluation.case_script import run_script
 from liverseg.evaluation.comparison import compare_scores, write_comparison
 from liverseg.evaluation.evaluate import evaluate_folders
 from liverseg.evaluation.summary import summarize
@@ -203,14 +204,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     parser.add_argument("--quality", default="full", choices=("fast", "full"))
     parser.add_argument("--threads", type=int, help="of PyTorch; its own choice without")
-    arguments = parser.parse_args(words)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        run(arguments)
-    except LiverSegError as error:
-        print(f"score_roads: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_script(parser, run, "score_roads", words)
 
 
 if __name__ == "__main__":

@@ -37,10 +37,15 @@ def run_script(
     name: str,
     words: Sequence[str] | None = None,
 ) -> int:
-    """Parse, work, and return the exit code; a user's mistake is one line on standard error."""
+    """Parse, work, and return the exit code; a user's mistake is one line on standard error.
+
+    Args:
+        parser: with ``--threads`` (of PyTorch), or without.
+        name: of the script, before what it says of a mistake.
+    """
     arguments = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if arguments.threads:
+    if getattr(arguments, "threads", None):
         import torch
 
         torch.set_num_threads(arguments.threads)
