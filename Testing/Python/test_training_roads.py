@@ -23,6 +23,7 @@ from liverseg.training.optimizers import OPTIMIZERS, rate_factor, with_schedule
 from liverseg.training.road_config import NetworkConfig, ScanConfig, TeacherConfig
 from liverseg.training.roads import config_of_settings, described_network
 from liverseg.training.run import train
+from made_data import write_tiny_livers
 
 DESCRIPTION = {"name": "DynUNet", "in_channels": 1, "out_channels": 2, "filters": [4, 8, 8]}
 
@@ -31,17 +32,8 @@ DESCRIPTION = {"name": "DynUNet", "in_channels": 1, "out_channels": 2, "filters"
 def cache(tmp_path):
     """Two made-up livers with a lesion each."""
     folder = tmp_path / "cache"
-    write_livers(folder, ["lits_004", "lits_005"])
+    write_tiny_livers(folder, ["lits_004", "lits_005"])
     return folder
-
-
-def write_livers(folder: Path, cases: list[str]) -> None:
-    label = np.zeros((16, 16, 16), dtype=np.uint8)
-    label[4:12, 4:12, 4:12] = 1
-    label[6:9, 6:9, 6:9] = 2
-    for n, case in enumerate(cases):
-        image = np.random.default_rng(n).integers(60, 90, label.shape, dtype=np.uint8) + 60 * (label > 0)
-        write_cached(folder, case, label, image.astype(np.uint8), Known())
 
 
 def config(cache: Path, run: Path, **optimizer: object) -> RunConfig:
@@ -222,7 +214,7 @@ def test_a_run_with_a_teacher_learns_from_unlabeled_cases_goes_on_and_exports_th
 
 def test_cases_of_held_out_persons_are_no_unlabeled_cases_either(cache, tmp_path):
     unlabeled = tmp_path / "unlabeled"
-    write_livers(unlabeled, ["lits_005"])
+    write_tiny_livers(unlabeled, ["lits_005"])
     settings = config(cache, tmp_path / "run")
     settings.data.exclude = ["lits_005"]
     settings.teacher = TeacherConfig(unlabeled=str(unlabeled))
