@@ -164,10 +164,18 @@ class ClinicalConfig:
 
 @dataclass
 class RunConfig:
-    """A whole run; ``run`` is the folder of its checkpoints and logs."""
+    """A whole run.
+
+    Attributes:
+        run: folder of its checkpoints and logs.
+        seed: of what is drawn.
+        begin_from: folder of another run or of a bundle whose weights this one begins with; empty to begin
+            anew. Persons that this run holds out must be unseen by it.
+    """
 
     run: str = "???"
     seed: int = 1
+    begin_from: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

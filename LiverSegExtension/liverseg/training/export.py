@@ -56,7 +56,7 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         "patch": list(settings["task"]["patch"]),
         "window_hu": facts.window_hu,
         "classes": list(facts.classes),
-        "training_steps": int(state["global_step"]),
+        "training_steps": int(state["global_step"]) + _steps_before(settings),
         "held_out": settings["held_out"],
         "learned_from": _shown(settings),
     }
@@ -65,11 +65,17 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     return built, entry
 
 
+def _steps_before(settings: dict[str, Any]) -> int:
+    return int((settings.get("began_with") or {"steps": 0})["steps"])
+
+
 def _shown(settings: dict[str, Any]) -> list[str]:
     """Cases that a run learned from, made-up patients left out; further ones go by their person."""
     # A further case's name says in which folder it lay.
     names = [name.rpartition(" in ")[0] or name for name in settings.get("further_cases", [])]
-    further = {person_of(name) for name in names}
+    began_with = settings.get("began_with") or {"learned_from": []}
+    further = {person_of(name) for name in [*names, *began_with["learned_from"]]}
+    further = {name for name in further if not name.startswith("phantom_")}
     labeled = {name for name in settings["learned_from"] if not name.startswith("phantom_")}
     known = {person_of(name) for name in labeled}
     return sorted(labeled | (further - known))

@@ -27,6 +27,7 @@ def keep_settings(
     held_out: list[str],
     further: list[str],
     normalization: dict[str, float] | None,
+    began_with: dict[str, Any] | None = None,
 ) -> None:
     """Write what a run is made of, or hold it against what the folder says it was begun with.
 
@@ -42,10 +43,14 @@ def keep_settings(
         "held_out": held_out,
         "further_cases": further,
         "normalization": normalization,
+        "began_with": began_with,
     }
     path = folder / SETTINGS
     if path.exists():
-        _compare(_read(path), told, folder)
+        before = _read(path)
+        _compare(before, told, folder)
+        if began_with is None:
+            told["began_with"] = before.get("began_with")
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from liverseg.errors import UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
+from liverseg.training.beginning import Beginning, begin_with, read_beginning
 from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached
 from liverseg.training.checkpoints import BEST, LAST, WholeCheckpoints, told_plainly
@@ -171,6 +172,13 @@ def _normalization(config: RunConfig, kept: list[str]) -> dict[str, float] | Non
     return foreground_statistics(load_cached(Path(config.data.cache), name) for name in kept).to_json()
 
 
+def _beginning(config: RunConfig, folder: Path) -> Beginning | None:
+    """What the run begins with; nothing where it goes on from its own checkpoint."""
+    if not config.begin_from or (folder / LAST).exists():
+        return None
+    return read_beginning(Path(config.begin_from), config.task.name)
+
+
 def _loggers(config: RunConfig, folder: Path) -> list[Logger]:
     loggers: list[Logger] = [TensorBoardLogger(str(folder), name="", version="tensorboard")]
     if config.trainer.wandb:
@@ -226,6 +234,7 @@ def train(config: RunConfig) -> Path:
 
 def _train(config: RunConfig) -> Path:
     kept, held = split_cases(cached_names(Path(config.data.cache)), config.data)
+    unseen = unseen_persons(config.data) | {person_of(case) for case in held}
     judging = judging_cases(held, config.data)
     check_judging(config, judging)
     folder = Path(config.run)
@@ -234,10 +243,8 @@ def _train(config: RunConfig) -> Path:
     normalization = _normalization(config, kept)
     # Before anything is written: its package may be missing.
     loggers = _loggers(config, folder)
-    keep_settings(config, folder, kept, held, sorted({*further, *unlabeled}), normalization)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    log.info("%d cases to learn from, %d held out", len(kept), len(held))
     pl.seed_everything(config.seed)
     module = TaskModule(
         described_network(config, normalization),
@@ -249,6 +256,19 @@ def _train(config: RunConfig) -> Path:
     )
     if config.network.pretrained:
         load_imagenet_weights(module.network, Path(config.network.pretrained))
+    beginning = _beginning(config, folder)
+    if beginning:
+        begin_with(module.network, beginning, unseen)
+    keep_settings(
+        config,
+        folder,
+        kept,
+        held,
+        sorted({*further, *unlabeled}),
+        normalization,
+        beginning.facts() if beginning else None,
+    )
+    log.info("%d cases to learn from, %d held out", len(kept), len(held))
     validated = bool(config.data.validate and judging)
     log.info("%d further cases", len(further))
     learning = with_clinical_table(

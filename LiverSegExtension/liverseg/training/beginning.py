@@ -1,0 +1,116 @@
+"""Fine-tuning: a run that begins with the weights of another run or of a bundle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from liverseg.bundle import load_network, read_bundle
+from liverseg.errors import InputRefused, ModelError, UsageError
+from liverseg.training.checkpoints import LAST
+from liverseg.training.kept_settings import SETTINGS
+from liverseg.training.persons import person_of
+
+# Weights of a Lightning module are named after its attribute.
+_PREFIX = "network."
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a run begins with.
+
+    Attributes:
+        weights: of the network, by name.
+        learned_from: cases that they have seen, in any form.
+        steps: of the training behind them.
+    """
+
+    weights: dict[str, torch.Tensor]
+    learned_from: tuple[str, ...]
+    steps: int
+
+    def facts(self) -> dict[str, Any]:
+        """What the settings of a run tell of its beginning."""
+        return {"learned_from": list(self.learned_from), "steps": self.steps}
+
+
+def read_beginning(folder: Path, stage: str) -> Beginning:
+    """The averaged weights of a run's last checkpoint, or a bundle's network of that stage.
+
+    Raises:
+        InputRefused: neither is there, or the bundle does not say whom it learned from.
+    """
+    if (folder / SETTINGS).is_file():
+        return _of_run(folder)
+    if (folder / "card.json").is_file():
+        return _of_bundle(folder, stage)
+    raise InputRefused(f"begin_from: {folder} is neither a run's folder nor a bundle's; give one of these")
+
+
+def _of_run(folder: Path) -> Beginning:
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        # Our own checkpoint: Lightning keeps more in it than tensors.
+        state = torch.load(folder / LAST, map_location="cpu", weights_only=False)
+    except OSError as error:
+        raise InputRefused(f"begin_from: {folder} holds no checkpoint; train it first") from error
+    before = settings.get("began_with") or {"learned_from": [], "steps": 0}
+    # A further case's name says in which folder it lay.
+    further = [name.rpartition(" in ")[0] or name for name in settings.get("further_cases", [])]
+    return Beginning(
+        weights={
+            name.removeprefix(_PREFIX): value.float() if value.is_floating_point() else value
+            for name, value in state["state_dict"].items()
+            if name.startswith(_PREFIX)
+        },
+        learned_from=tuple(sorted({*settings["learned_from"], *further, *before["learned_from"]})),
+        steps=int(state["global_step"]) + int(before["steps"]),
+    )
+
+
+def _of_bundle(folder: Path, stage: str) -> Beginning:
+    try:
+        bundle = read_bundle(folder)
+        weights = load_network(bundle, stage).state_dict()
+    except ModelError as error:
+        raise InputRefused(f"begin_from: {error}") from error
+    entry = bundle.card["networks"][stage]
+    if "learned_from" not in entry:
+        raise InputRefused(
+            f"begin_from: the card of {bundle.name} does not say whom its {stage} learned from; "
+            "add learned_from, a list of cases, to it"
+        )
+    return Beginning(weights, tuple(sorted(entry["learned_from"])), int(entry.get("training_steps", 0)))
+
+
+def begin_with(network: torch.nn.Module, beginning: Beginning, unseen: set[str]) -> None:
+    """Give a network the weights of another; parts that only training has keep theirs where those lack them.
+
+    Args:
+        network: the new run's.
+        beginning: what it begins with.
+        unseen: persons whom the new run holds out.
+
+    Raises:
+        UsageError: the weights are another network's, or have seen a person who is held out.
+    """
+    seen = sorted(unseen & {person_of(case) for case in beginning.learned_from})
+    if seen:
+        raise UsageError(
+            f"begin_from has learned from {', '.join(seen)}, whom this run holds out; "
+            "begin with a model of the same fold"
+        )
+    own = network.state_dict()
+    strange = sorted(
+        name for name, value in beginning.weights.items() if name not in own or own[name].shape != value.shape
+    )
+    if strange:
+        raise UsageError(
+            f"begin_from is another network than this run's ({strange[0]}); "
+            "set task.filters, task.kernels and network as they were there"
+        )
+    network.load_state_dict(beginning.weights, strict=False)
