@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from liverseg.bundle import Bundle, load_network
 from liverseg.couinaud.crop import LiverCrop
@@ -13,6 +16,8 @@ from liverseg.networks import size_multiple
 from liverseg.resample import grid_for_spacing, resize, resize_best_class
 from liverseg.shape_input import shape_input
 
+# What a voxel without liver counts where no voxel with liver is near.
+LEAST_WEIGHT = 1e-3
 # Empty voxels around the liver on the network's grid, as in training.
 BORDER = 2
 
@@ -41,7 +46,10 @@ class LearnedFromShape:
 
 
 def shape_scores(mask: np.ndarray, spacing: tuple[float, float, float], bundle: Bundle) -> torch.Tensor:
-    """(8, z, y, x) probabilities of the segments on the network's coarse grid of a liver's box.
+    """(8, z, y, x) probabilities of the segments on a coarse grid of a liver's box.
+
+    The network sees the liver twice, on its own grid and on that grid moved by half a voxel along each axis:
+    what a voxel rounds off in one view the other one has. The result's voxels are half as large.
 
     Args:
         mask: bool (z, y, x), canonical order, cropped to the liver.
@@ -49,18 +57,36 @@ def shape_scores(mask: np.ndarray, spacing: tuple[float, float, float], bundle: 
     """
     network = load_network(bundle, "couinaud")
     card = bundle.networks["couinaud"]
-    coarse = grid_for_spacing(mask.shape, spacing, [card.spacing_mm] * 3)
-    soft = resize(torch.from_numpy(mask.astype(np.float32)), coarse)
     multiples = size_multiple(card.network)
+    z, y, x = grid_for_spacing(mask.shape, spacing, [card.spacing_mm] * 3)
+    fine = resize(torch.from_numpy(mask.astype(np.float32)), (2 * z, 2 * y, 2 * x))
+    there = _weighted_scores(network, fine, multiples)
+    moved = _weighted_scores(network, F.pad(fine, [1] * 6), multiples)[:, 1:-1, 1:-1, 1:-1]
+    both = there + moved
+    return both / both.sum(dim=0, keepdim=True)
+
+
+def _weighted_scores(network: nn.Module, fine: torch.Tensor, multiples: Sequence[int]) -> torch.Tensor:
+    """(8, z, y, x) probabilities on the fine grid, each coarse voxel counting by how much liver is in it.
+
+    Outside of the liver the network has learned nothing, and is not to speak for the rim.
+
+    Args:
+        fine: (z, y, x) shares of liver on a grid of half the network's spacing, with even sides.
+        multiples: what the sides of the network's input are multiples of.
+    """
+    share = F.avg_pool3d(fine[None, None], 2)[0, 0]
     pads: list[int] = []
-    for size, side in zip(reversed(coarse), reversed(multiples), strict=True):
+    for size, side in zip(reversed(share.shape), reversed(multiples), strict=True):
         pads += [BORDER, BORDER + -(size + 2 * BORDER) % side]
-    if all(size + 2 * BORDER <= side for size, side in zip(coarse, multiples, strict=True)):
+    if all(size + 2 * BORDER <= side for size, side in zip(share.shape, multiples, strict=True)):
         # One voxel is left at the bottom then, and instance normalization needs two.
         pads[-1] += multiples[0]
-    padded = F.pad((soft > 0.5).float(), pads)
-    inputs = shape_input(padded)[None].contiguous(memory_format=torch.channels_last_3d)
+    inputs = shape_input(F.pad((share > 0.5).float(), pads))[None]
     with torch.inference_mode():
-        scores = torch.softmax(network(inputs).float(), dim=1)[0]
-    inner = tuple(slice(BORDER, BORDER + size) for size in coarse)
-    return scores[(slice(None), *inner)].clone()
+        scores = torch.softmax(
+            network(inputs.contiguous(memory_format=torch.channels_last_3d)).float(), dim=1
+        )[0]
+    inner = tuple(slice(BORDER, BORDER + size) for size in share.shape)
+    weighted = scores[(slice(None), *inner)] * share.clamp(min=LEAST_WEIGHT)
+    return resize(weighted, fine.shape)
