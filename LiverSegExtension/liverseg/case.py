@@ -27,7 +27,7 @@ class Masks:
         liver: bool, lesions included.
         couinaud: uint8, 0 outside the liver, 1..8; 9 is IVb when segment IV is split (4 is IVa then).
         lesions: uint16, 0 or the lesion's id.
-        vessels: uint8 (1 portal vein, 2 hepatic veins and cava) or None when the model gives none.
+        vessels: uint8 (1 portal vein, 2 hepatic veins and cava, 4 aorta) or None when the model gives none.
     """
 
     liver: np.ndarray

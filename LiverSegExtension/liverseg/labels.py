@@ -56,7 +56,9 @@ PORTAL_VEIN = Structure(1, "portal_vein", "Portal vein", "32764006", "Portal vei
 HEPATIC_VEINS = Structure(
     2, "hepatic_veins", "Hepatic veins and cava", "8993003", "Hepatic vein", (60, 210, 255)
 )
-VESSELS: tuple[Structure, ...] = (PORTAL_VEIN, HEPATIC_VEINS)
+# Outside of the liver. Its label is not 3: guides of the Couinaud split name vessels of an untold kind so.
+AORTA = Structure(4, "aorta", "Aorta", "15825003", "Aorta", (105, 15, 60))
+VESSELS: tuple[Structure, ...] = (PORTAL_VEIN, HEPATIC_VEINS, AORTA)
 
 # Terminology category "Morphologically altered structure"/"Anatomical structure" as Slicer writes them.
 ANATOMICAL_STRUCTURE = ("123037004", "SCT", "Anatomical Structure")

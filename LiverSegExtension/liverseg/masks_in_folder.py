@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from liverseg import segment_tags
+from liverseg import labels, segment_tags
 from liverseg.case import CouinaudMethod, Masks, Review
 from liverseg.errors import InputRefused
 from liverseg.geometry import Geometry
@@ -26,7 +26,12 @@ def read_folder(folder: Path, ct: Volume) -> ReadMasks:
     warnings: list[str] = []
     arrays = {
         name: _read_nifti(folder / f"{name}.nii.gz", ct, highest)
-        for name, highest in (("liver", 1), ("couinaud", 9), ("lesions", 65535), ("vessels", 2))
+        for name, highest in (
+            ("liver", 1),
+            ("couinaud", 9),
+            ("lesions", 65535),
+            ("vessels", labels.AORTA.label),
+        )
     }
     couinaud, lesions, vessels = arrays["couinaud"], arrays["lesions"], arrays["vessels"]
     report = _read_report(folder / "report.json", warnings)

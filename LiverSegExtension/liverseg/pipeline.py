@@ -21,6 +21,7 @@ from liverseg.couinaud.second_head import chosen_method
 from liverseg.device import TILES, Rung, choose_device, is_out_of_memory
 from liverseg.errors import OutOfMemory, UsageError
 from liverseg.geometry import CanonicalOrder
+from liverseg.labels import AORTA
 from liverseg.measure import label_lesions, measure
 from liverseg.progress import Progress, silent
 from liverseg.reading import describe_input
@@ -233,6 +234,7 @@ def _networks(
         return NetworkMasks(liver, lesions, score, None, (ran1.rung,), ran1.warnings)
     liver[rough.box], lesions[rough.box], score[rough.box] = fine.liver, fine.lesions, fine.lesion_score
     vessels, segments = (_in_scan(a, rough.box, hu.shape) for a in (fine.vessels, fine.segments))
+    vessels = _with_aorta(vessels, rough.aorta, liver)
     return NetworkMasks(
         liver,
         lesions,
@@ -242,6 +244,14 @@ def _networks(
         (*ran1.warnings, *ran2.warnings),
         segments,
     )
+
+
+def _with_aorta(vessels: np.ndarray | None, aorta: np.ndarray | None, liver: np.ndarray) -> np.ndarray | None:
+    """Vessels of a whole scan with the aorta, which lies outside of the liver."""
+    if aorta is None:
+        return vessels
+    drawn = np.zeros(liver.shape, dtype=np.uint8) if vessels is None else vessels
+    return np.where(aorta & ~liver & (drawn == 0), np.uint8(AORTA.label), drawn)
 
 
 def _in_scan(labels: np.ndarray | None, box: stages.Box, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -38,8 +38,8 @@ def _weights(n_in: int, n_out: int) -> torch.Tensor:
     return (matrix / matrix.sum(1, keepdim=True)).float()
 
 
-def resize(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Resample the last three axes of a float tensor to ``shape``.
+def resize(volume: torch.Tensor, shape: Sequence[int], box: Sequence[slice] | None = None) -> torch.Tensor:
+    """Resample the last three axes of a float tensor to ``shape``, or to a ``box`` of it alone.
 
     Linear where the grid gets finer, area-weighted where it gets coarser. Axes that shrink most are
     taken first, which keeps the work and the memory small.
@@ -47,9 +47,10 @@ def resize(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     order = sorted(range(3), key=lambda a: shape[a] / volume.shape[a - 3])
     for axis in order:
         n_in, n_out = volume.shape[axis - 3], int(shape[axis])
-        if n_in == n_out:
+        part = slice(None) if box is None else box[axis]
+        if n_in == n_out and box is None:
             continue
-        weights = _weights(n_in, n_out).to(volume.device, volume.dtype)
+        weights = _weights(n_in, n_out)[part].to(volume.device, volume.dtype)
         moved = volume.movedim(axis - 3, -2)
         volume = torch.matmul(weights, moved).movedim(-2, axis - 3)
     return volume.contiguous()

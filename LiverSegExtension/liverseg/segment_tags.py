@@ -61,7 +61,12 @@ def segments_of(case: Case) -> list[Segment]:
     for structure in labels.segments(case.split_segment_4):
         segments.append(Segment(structure, COUINAUD_LAYER, _tags(structure)))
     if case.masks.vessels is not None:
-        segments += [Segment(structure, VESSEL_LAYER, _tags(structure)) for structure in labels.VESSELS]
+        segments += [
+            Segment(structure, VESSEL_LAYER, _tags(structure))
+            for structure in labels.VESSELS
+            # A model without an aorta says nothing about it; one that finds no vein says that there is none.
+            if structure != labels.AORTA or bool((case.masks.vessels == structure.label).any())
+        ]
     return segments
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from liverseg.aorta import find_aorta
 from liverseg.bright_neighbors import without_bright_neighbors
 from liverseg.bundle import Bundle, NetworkCard, load_network
 from liverseg.device import Rung, free_memory_bytes, is_out_of_memory, ladder, needed
@@ -47,10 +48,17 @@ OVERLAP = {"fast": 0.125, "full": 0.4}
 
 @dataclass(frozen=True, eq=False)
 class RoughLiver:
-    """Stage 1's liver: probability on the coarse grid, and its box on the CT's (both canonical)."""
+    """What stage 1 found, in canonical order.
+
+    Attributes:
+        mask: the liver, bool on the coarse grid.
+        box: of the liver with its surroundings, on the CT's grid.
+        aorta: bool on the CT's grid; None where the network knows none.
+    """
 
     mask: np.ndarray
     box: Box
+    aorta: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +151,8 @@ def find_liver(
         largest_tile,
     )
     # A network that tells lesions from the liver may find the liver, too.
-    mask = keep_main_parts(scores[1:].sum(dim=0).numpy() > 0.5, SMALLEST_PART)
+    inside = score_of("liver", scores, card.classes) + score_of("lesion", scores, card.classes)
+    mask = keep_main_parts(inside.numpy() > 0.5, SMALLEST_PART)
     coarse_spacing = [n * s / c for n, s, c in zip(hu.shape, spacing, shape, strict=True)]
     seen = hu_of(inputs[0].numpy(), window)
     mask = keep_main_parts(without_bright_neighbors(mask, seen, coarse_spacing), SMALLEST_PART)
@@ -159,7 +168,7 @@ def find_liver(
         low = max(0, int(np.floor(coarse[axis].start * ratio - margin)))
         high = min(hu.shape[axis], int(np.ceil(coarse[axis].stop * ratio + margin)))
         box.append(slice(low, high))
-    return RoughLiver(mask, (box[0], box[1], box[2])), ran
+    return RoughLiver(mask, (box[0], box[1], box[2]), find_aorta(scores, card.classes, hu.shape)), ran
 
 
 def mask_on_crop(

@@ -35,7 +35,7 @@ def make_case(
         flips: whether array axis n of the result is then reversed.
         rotation: 3x3, turns patient and grid in RAS (an oblique scan).
         split_segment_4: segment IV as IVa and IVb.
-        vessels: with a portal vein and a hepatic vein.
+        vessels: with a portal vein, a hepatic vein and an aorta.
         lesions: centers in parts of the liver's half axes, and radii in mm.
         source: where the CT claims to come from.
     """
@@ -123,4 +123,6 @@ def _masks(
         tubes = np.zeros(shape, np.uint8)
         tubes[(abs(y - 0.2) < 0.12) & (abs(z) < 0.15) & liver] = 1
         tubes[(abs(y + 0.1) < 0.12) & (abs(x - 0.2) < 0.1) & (z > 0.3) & liver] = 2
+        # The aorta runs behind the liver from the first slice to the last.
+        tubes[(y > 0.9) & (abs(x - 0.3) < 0.15) & ~liver] = 4
     return Masks(liver, couinaud.astype(np.uint8), labels, tubes)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liverseg.labels import HEPATIC_VEINS, LESION, LIVER, PORTAL_VEIN, VESSELS
+from liverseg.labels import AORTA, HEPATIC_VEINS, LESION, LIVER, PORTAL_VEIN, VESSELS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Machado, Oliveira and Fernandes, IEEE TVCG 2009, 15:1291, severity 1; on linear RGB.
@@ -53,7 +53,7 @@ def difference(one, other, vision: str) -> float:
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_vessels_lesions_and_liver_are_far_apart_for_every_eye(vision: str) -> None:
-    for one, other in itertools.combinations((PORTAL_VEIN, HEPATIC_VEINS, LESION, LIVER), 2):
+    for one, other in itertools.combinations((PORTAL_VEIN, HEPATIC_VEINS, AORTA, LESION, LIVER), 2):
         apart = difference(one, other, vision)
         least = 40 if one in VESSELS else 30
         assert apart > least, f"{one.name} and {other.name}: {apart:.0f}"
@@ -72,5 +72,6 @@ def test_slicers_terminology_has_the_same_colors() -> None:
     ]
     colors = {kind["3dSlicerLabel"]: tuple(kind["recommendedDisplayRGBValue"]) for kind in kinds}
     assert colors["portal_vein"] == PORTAL_VEIN.color
+    assert colors["aorta"] == AORTA.color
     # The cava is drained into by the veins, and drawn with them.
     assert colors["hepatic_veins"] == colors["inferior_vena_cava"] == HEPATIC_VEINS.color

@@ -215,21 +215,22 @@ def method_for(asked: str | None, has_vessels: bool, has_landmarks: bool) -> str
 
 
 def read_vessels(path: Path, geometry: Geometry) -> np.ndarray:
-    """Vessel labels 0..3 on a grid.
+    """Vessel labels 0..4 on a grid.
 
     Raises:
         InputRefused: unreadable, another grid, or other labels.
     """
     from liverseg.label_grids import onto_grid
+    from liverseg.labels import AORTA
     from liverseg.reading import read_labels
 
     array, own = read_labels(path)
     array, _ = onto_grid(array, own, geometry, path.name, same_box=True)
     low, high = int(array.min(initial=0)), int(array.max(initial=0))
-    if low < 0 or high > 3:
+    if low < 0 or high > AORTA.label:
         raise InputRefused(
             f"{path.name} has labels from {low} to {high}; expected 1 portal vein, 2 hepatic veins and cava, "
-            "3 vessel"
+            "3 vessel (and 4 aorta, which is no guide)"
         )
     return array.astype("uint8")
 

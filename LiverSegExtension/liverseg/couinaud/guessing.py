@@ -64,12 +64,13 @@ def learned_borders(liver: LiverCrop, bundle: Bundle) -> Borders | None:
 
 def _learned(liver: LiverCrop, bundle: Bundle) -> tuple[np.ndarray, torch.Tensor]:
     from liverseg.couinaud.learned import shape_scores
-    from liverseg.resample import resize_best_class, resize_mask
+    from liverseg.couinaud.straight import straight_segments
+    from liverseg.resample import resize_mask
 
     scores = shape_scores(liver.mask, liver.spacing, bundle)
     grid = FieldGrid.of(liver)
-    winner, _ = resize_best_class(scores, grid.shape)
-    return np.where(resize_mask(liver.mask, grid.shape), winner + np.uint8(1), np.uint8(0)), scores
+    drawn = straight_segments(scores, grid.shape)
+    return np.where(resize_mask(liver.mask, grid.shape), drawn, np.uint8(0)), scores
 
 
 def _borders(liver: LiverCrop, coarse: np.ndarray) -> Borders | None:

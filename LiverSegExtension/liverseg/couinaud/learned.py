@@ -12,8 +12,9 @@ from torch import nn
 from liverseg.bundle import Bundle, load_network
 from liverseg.couinaud.crop import LiverCrop
 from liverseg.couinaud.method import Drawn, Guides, MethodUnavailable
+from liverseg.couinaud.straight import straight_segments
 from liverseg.networks import size_multiple
-from liverseg.resample import grid_for_spacing, resize, resize_best_class
+from liverseg.resample import grid_for_spacing, resize
 from liverseg.shape_input import shape_input
 
 # What a voxel without liver counts where no voxel with liver is near.
@@ -39,14 +40,14 @@ class LearnedFromShape:
         if "couinaud" not in guides.bundle.networks:
             raise MethodUnavailable(f"the model {guides.bundle.name} has no network for the segments")
         scores = shape_scores(liver.mask, liver.spacing, guides.bundle)
-        winner, best = resize_best_class(scores, liver.mask.shape)
-        # Class 0 is segment I, and 0 is outside of the liver.
-        segments = np.where(liver.mask, winner + np.uint8(1), np.uint8(0))
-        return Drawn(segments, float(best[liver.mask].mean()))
+        segments = np.where(liver.mask, straight_segments(scores, liver.mask.shape), np.uint8(0))
+        drawn = torch.from_numpy(straight_segments(scores, tuple(scores.shape[1:])).astype(np.int64) - 1)
+        agreed = torch.gather(scores, 0, drawn[None]).sum() / scores.sum()
+        return Drawn(segments, float(agreed))
 
 
 def shape_scores(mask: np.ndarray, spacing: tuple[float, float, float], bundle: Bundle) -> torch.Tensor:
-    """(8, z, y, x) probabilities of the segments on a coarse grid of a liver's box.
+    """(8, z, y, x) probabilities of the segments times shares of liver, on a coarse grid of a liver's box.
 
     The network sees the liver twice, on its own grid and on that grid moved by half a voxel along each axis:
     what a voxel rounds off in one view the other one has. The result's voxels are half as large.
@@ -62,8 +63,7 @@ def shape_scores(mask: np.ndarray, spacing: tuple[float, float, float], bundle: 
     fine = resize(torch.from_numpy(mask.astype(np.float32)), (2 * z, 2 * y, 2 * x))
     there = _weighted_scores(network, fine, multiples)
     moved = _weighted_scores(network, F.pad(fine, [1] * 6), multiples)[:, 1:-1, 1:-1, 1:-1]
-    both = there + moved
-    return both / both.sum(dim=0, keepdim=True)
+    return (there + moved) / 2
 
 
 def _weighted_scores(network: nn.Module, fine: torch.Tensor, multiples: Sequence[int]) -> torch.Tensor:

@@ -22,6 +22,8 @@ from liverseg.uneven import labels_to_read_grid, needs_even_grid, to_even_grid
 from liverseg.volume import Volume
 
 DEFAULT_METHOD = "shape"
+# The kinds of vessels that guide a split.
+GUIDES = (1, 2, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,8 @@ def split_liver(
         geometry: its grid.
         bundle: model with a ``couinaud`` network, for the method ``shape``.
         options: how; None for the defaults.
-        vessels: integers on the same grid: 1 portal vein, 2 hepatic veins and cava, 3 kind not told.
+        vessels: integers on the same grid: 1 portal vein, 2 hepatic veins and cava, 3 kind not told; others
+            are no guides.
 
     Raises:
         UsageError: the method is not known, or the vessels are on another grid.
@@ -105,6 +108,8 @@ def split_liver(
         raise UsageError(
             f"the vessels have {vessels.shape} voxels and the liver {liver.shape}: give both on one grid"
         )
+    if vessels is not None:
+        vessels = np.where(np.isin(vessels, GUIDES), vessels, 0)
     crop = LiverCrop.of(liver, geometry, vessels, chosen.margin_mm)
     if crop is None:
         return Split(np.zeros(liver.shape, dtype=np.uint8), CouinaudMethod(chosen.name), ())
@@ -154,7 +159,7 @@ def split_mask(
 def _vessels_on_even_grid(vessels: np.ndarray, volume: Volume) -> np.ndarray:
     """Labels 1..3 on the even grid, each where it covers most of a voxel."""
     result: np.ndarray | None = None
-    for kind in (1, 2, 3):
+    for kind in GUIDES:
         part = to_even_grid(replace(volume, array=(vessels == kind).astype(np.float32))).array > 0.5
         result = np.zeros(part.shape, dtype=np.uint8) if result is None else result
         result[part] = kind

@@ -195,8 +195,7 @@ def _first_split(
     if first.scores is None or first.coarse is None:
         whole = [np.broadcast_to(getattr(planes, name), grid.shape) for name in planes.__dataclass_fields__]
         return segments_by_borders(liver.mask, liver.spacing, first.guess.borders), Sides(*whole)
-    from liverseg.resample import resize_best_class
+    from liverseg.couinaud.straight import straight_segments
 
-    winner, _ = resize_best_class(first.scores, liver.mask.shape)
-    segments = np.where(liver.mask, winner + np.uint8(1), np.uint8(0))
+    segments = np.where(liver.mask, straight_segments(first.scores, liver.mask.shape), np.uint8(0))
     return segments, sides_of_split(first.coarse, grid.spacing)

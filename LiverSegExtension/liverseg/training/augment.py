@@ -176,13 +176,12 @@ def _thick_slices(image: torch.Tensor, thickness: int) -> torch.Tensor:
     return F.interpolate(thick, size=tuple(image.shape), mode="trilinear")[0, 0]
 
 
-def cut_field_of_view(
-    image: torch.Tensor, label: torch.Tensor, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """End the scan somewhere inside the patch, above or below, as short scans do."""
-    cut = int(rng.integers(image.shape[0] // 8, image.shape[0] // 2))
-    part = slice(0, cut) if rng.random() < 0.5 else slice(image.shape[0] - cut, None)
-    image, label = image.clone(), label.clone()
-    image[part] = 0
-    label[part] = 0
-    return image, label
+def cut_field_of_view(patches: list[torch.Tensor], rng: np.random.Generator) -> list[torch.Tensor]:
+    """End the scan somewhere inside patches (z, y, x) of one place, above or below, as short scans do."""
+    slices = patches[0].shape[0]
+    cut = int(rng.integers(slices // 8, slices // 2))
+    part = slice(0, cut) if rng.random() < 0.5 else slice(slices - cut, None)
+    copies = [patch.clone() for patch in patches]
+    for copy in copies:
+        copy[part] = 0
+    return copies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from liverseg.errors import InputRefused, ModelError, UsageError
 from liverseg.training.checkpoints import LAST
 from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.persons import person_of
+from liverseg.training.roads import classes_learned
 
 # Weights of a Lightning module are named after its attribute.
 _PREFIX = "network."
@@ -25,11 +27,13 @@ class Beginning:
 
     Attributes:
         weights: of the network, by name.
+        classes: of its output.
         learned_from: cases that they have seen, in any form.
         steps: of the training behind them.
     """
 
     weights: dict[str, torch.Tensor]
+    classes: tuple[str, ...]
     learned_from: tuple[str, ...]
     steps: int
 
@@ -67,6 +71,7 @@ def _of_run(folder: Path) -> Beginning:
             for name, value in state["state_dict"].items()
             if name.startswith(_PREFIX)
         },
+        classes=classes_learned(settings),
         learned_from=tuple(sorted({*settings["learned_from"], *further, *before["learned_from"]})),
         steps=int(state["global_step"]) + int(before["steps"]),
     )
@@ -84,14 +89,24 @@ def _of_bundle(folder: Path, stage: str) -> Beginning:
             f"begin_from: the card of {bundle.name} does not say whom its {stage} learned from; "
             "add learned_from, a list of cases, to it"
         )
-    return Beginning(weights, tuple(sorted(entry["learned_from"])), int(entry.get("training_steps", 0)))
+    return Beginning(
+        weights,
+        bundle.networks[stage].classes,
+        tuple(sorted(entry["learned_from"])),
+        int(entry.get("training_steps", 0)),
+    )
 
 
-def begin_with(network: torch.nn.Module, beginning: Beginning, unseen: set[str]) -> None:
+def begin_with(
+    network: torch.nn.Module, classes: Sequence[str], beginning: Beginning, unseen: set[str]
+) -> None:
     """Give a network the weights of another; parts that only training has keep theirs where those lack them.
+
+    A network may tell more classes apart than the one it begins with: what is added to the end begins anew.
 
     Args:
         network: the new run's.
+        classes: of its output.
         beginning: what it begins with.
         unseen: persons whom the new run holds out.
 
@@ -104,13 +119,29 @@ def begin_with(network: torch.nn.Module, beginning: Beginning, unseen: set[str])
             f"begin_from has learned from {', '.join(seen)}, whom this run holds out; "
             "begin with a model of the same fold"
         )
+    known = len(beginning.classes)
+    if tuple(classes[:known]) != beginning.classes:
+        raise UsageError(
+            f"begin_from tells {', '.join(beginning.classes)} apart and this run {', '.join(classes)}; "
+            "classes may only be added at the end"
+        )
     own = network.state_dict()
-    strange = sorted(
-        name for name, value in beginning.weights.items() if name not in own or own[name].shape != value.shape
-    )
+    weights = {
+        name: _with_new_classes(value, own[name], known, len(classes)) if name in own else value
+        for name, value in beginning.weights.items()
+    }
+    strange = sorted(name for name in weights if name not in own or own[name].shape != weights[name].shape)
     if strange:
         raise UsageError(
             f"begin_from is another network than this run's ({strange[0]}); "
             "set task.filters, task.kernels and network as they were there"
         )
-    network.load_state_dict(beginning.weights, strict=False)
+    network.load_state_dict(weights, strict=False)
+
+
+def _with_new_classes(value: torch.Tensor, own: torch.Tensor, known: int, wanted: int) -> torch.Tensor:
+    """The weights of a head with the classes it lacks as they are in the new network."""
+    fits = value.dim() and value.shape[0] == known and own.shape[0] == wanted
+    if known == wanted or not fits or value.shape[1:] != own.shape[1:]:
+        return value
+    return torch.cat([value, own[known:].to(value.dtype)])

@@ -2,7 +2,8 @@
 
 A cache folder holds one folder a case: ``label.npy`` (uint8) and, where there is a CT, ``image.npy`` (uint8,
 the HU window scaled to 0..255), both in canonical (S, P, L) order, and ``case.json`` with what is known.
-Cases whose labels are not to be trusted everywhere also have ``counted.npy`` (bool).
+Cases whose labels are not to be trusted everywhere also have ``counted.npy`` (bool); whole scans whose aorta
+somebody drew have ``aorta.npy`` (bool).
 Labels of stage 1 and stage 2 are those of :class:`Code`; a Couinaud map has the segments 1..8.
 """
 
@@ -15,13 +16,15 @@ from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
+import cc3d
 import numpy as np
 import SimpleITK as sitk
 import torch
+from scipy import ndimage
 
 from liverseg.errors import InputRefused
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
-from liverseg.images import geometry_of
+from liverseg.images import geometry_of, to_sitk
 from liverseg.intensity import hu_of, normalize_hu
 from liverseg.phantom import make_phantom
 from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
@@ -70,6 +73,7 @@ class CachedCase:
 
     Attributes:
         counted: where the label can be trusted; None for everywhere.
+        aorta: where it is; None where nobody drew it.
     """
 
     case: str
@@ -77,13 +81,16 @@ class CachedCase:
     image: torch.Tensor | None
     known: Known
     counted: torch.Tensor | None = None
+    aorta: torch.Tensor | None = None
 
     def on(self, device: torch.device) -> CachedCase:
         """The case with its tensors on a device; on the CPU they stay memory-mapped."""
         if device.type == self.label.device.type:
             return self
-        image, counted = (None if t is None else t.to(device) for t in (self.image, self.counted))
-        return replace(self, label=self.label.to(device), image=image, counted=counted)
+        image, counted, aorta = (
+            None if t is None else t.to(device) for t in (self.image, self.counted, self.aorta)
+        )
+        return replace(self, label=self.label.to(device), image=image, counted=counted, aorta=aorta)
 
 
 def hu_of_gray(image: np.ndarray) -> np.ndarray:
@@ -106,6 +113,11 @@ def canonical_map(path: Path) -> tuple[np.ndarray, Geometry]:
 
 # Codes of the anatomy maps (portal vein, hepatic veins and cava) as vessel kinds.
 _ANATOMY_VESSELS = {6: 1, 7: 2}
+_ANATOMY_ARTERY = 9
+# Maps whose arteries reach through less of their slices do not tell where the aorta is not.
+DRAWN_THROUGH = 0.9
+# The renal, splenic and hepatic arteries have a radius below it, the aorta one above.
+BRANCH_MM = 4.5
 
 
 def _vessels(scan: LabeledScan, labels: ScanLabels, geometry: Geometry) -> np.ndarray | None:
@@ -163,7 +175,33 @@ def cache_scan(scan: LabeledScan, spacing: float, folder: Path, crop_mm: float |
         label[inside] = vessels[inside] + (Code.PORTAL_VEIN - 1)
         kinds = "vessels" if (vessels == 3).any() else "kinds"
     known = Known(lesions=not scan.liver_only, vessels=kinds)
-    _write(scan.case, hu, label, geometry.spacing_kji, spacing, folder, crop_mm, known)
+    aorta = drawn_aorta(scan, hu.shape, geometry) if crop_mm is None else None
+    _write(scan.case, hu, label, geometry.spacing_kji, spacing, folder, crop_mm, known, aorta)
+
+
+def drawn_aorta(scan: LabeledScan, shape: tuple[int, ...], geometry: Geometry) -> np.ndarray | None:
+    """The aorta (bool, z, y, x) on a whole scan's canonical grid, or None where nobody drew it through.
+
+    Of the drawn arteries it is the largest piece without the branches.
+    """
+    if scan.anatomy is None:
+        return None
+    anatomy, grid = canonical_map(scan.anatomy)
+    arteries = (anatomy == _ANATOMY_ARTERY).astype(np.uint8)
+    there = np.nonzero(arteries.any(axis=(1, 2)))[0]
+    if len(there) < DRAWN_THROUGH * len(arteries):
+        return None
+    aorta = cc3d.largest_k(_thick(arteries > 0, grid.spacing_kji), k=1, connectivity=26)
+    image = to_sitk(aorta.astype(np.uint8), grid)
+    reference = to_sitk(np.zeros(shape, np.uint8), geometry)
+    same = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkNearestNeighbor)
+    return sitk.GetArrayFromImage(same) > 0
+
+
+def _thick(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """A mask opened by a ball of ``BRANCH_MM``."""
+    core = ndimage.distance_transform_edt(mask, spacing) >= BRANCH_MM
+    return mask & (ndimage.distance_transform_edt(~core, spacing) < BRANCH_MM)
 
 
 def cache_phantom(seed: int, folder: Path) -> None:
@@ -216,6 +254,7 @@ def _write(
     folder: Path,
     crop_mm: float | None,
     known: Known,
+    aorta: np.ndarray | None = None,
 ) -> None:
     if crop_mm is not None:
         margin = [int(np.ceil(crop_mm / s)) for s in step]
@@ -224,7 +263,8 @@ def _write(
             raise InputRefused(f"{case}: the label map holds no liver")
         hu, label = hu[box], label[box]
     shape = grid_for_spacing(hu.shape, step, [spacing] * 3)
-    write_cached(folder, case, labels_on_grid(label, shape), gray_on_grid(hu, shape), known)
+    small = None if aorta is None else labels_on_grid(aorta, shape) > 0
+    write_cached(folder, case, labels_on_grid(label, shape), gray_on_grid(hu, shape), known, aorta=small)
     log.info("%s: %s voxels of %.1f mm", case, shape, spacing)
 
 
@@ -248,6 +288,7 @@ def write_cached(
     image: np.ndarray | None,
     known: Known,
     counted: np.ndarray | None = None,
+    aorta: np.ndarray | None = None,
 ) -> None:
     """Write the arrays (z, y, x) of one case; its ``case.json`` comes last and makes it whole."""
     place = folder / case
@@ -257,6 +298,8 @@ def write_cached(
         np.save(place / "image.npy", image)
     if counted is not None:
         np.save(place / "counted.npy", counted)
+    if aorta is not None:
+        np.save(place / "aorta.npy", aorta)
     (place / "case.json").write_text(json.dumps(asdict(known)), encoding="utf-8")
 
 
@@ -291,7 +334,8 @@ def load_cached(folder: Path, case: str) -> CachedCase:
     label = _mapped(place / "label.npy")
     if label is None:
         raise InputRefused(f"{place} lacks its label.npy; run scripts/prepare_data.py again")
-    return CachedCase(case, label, _mapped(place / "image.npy"), known, _mapped(place / "counted.npy"))
+    image, counted, aorta = (_mapped(place / f"{name}.npy") for name in ("image", "counted", "aorta"))
+    return CachedCase(case, label, image, known, counted, aorta)
 
 
 def _mapped(path: Path) -> torch.Tensor | None:

@@ -14,7 +14,13 @@ from liverseg.networks import build_network, training_only
 from liverseg.training.checkpoints import LAST
 from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.persons import person_of
-from liverseg.training.roads import config_of_settings, described_network, grid_of_card, task_facts
+from liverseg.training.roads import (
+    classes_learned,
+    config_of_settings,
+    described_network,
+    grid_of_card,
+    task_facts,
+)
 from liverseg.training.tasks import TASKS
 
 # Weights of a Lightning module are named after its attribute.
@@ -38,7 +44,8 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         ) from error
     config = config_of_settings(settings)
     facts = task_facts(config)
-    description = described_network(config, settings.get("normalization"))
+    classes = classes_learned(settings)
+    description = described_network(config, settings.get("normalization")) | {"out_channels": len(classes)}
     left_out = training_only(description)
     weights = {
         name.removeprefix(_PREFIX): value
@@ -55,7 +62,7 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         **grid_of_card(config),
         "patch": list(settings["task"]["patch"]),
         "window_hu": facts.window_hu,
-        "classes": list(facts.classes),
+        "classes": list(classes),
         "training_steps": int(state["global_step"]) + _steps_before(settings),
         "held_out": settings["held_out"],
         "learned_from": _shown(settings),

@@ -10,7 +10,7 @@ from typing import Any
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.config import RunConfig
-from liverseg.training.roads import config_of_settings
+from liverseg.training.roads import config_of_settings, task_facts
 from liverseg.writers.atomic import written_whole
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ def keep_settings(
         "held_out": held_out,
         "further_cases": further,
         "normalization": normalization,
+        "classes": list(task_facts(config).classes),
         "began_with": began_with,
     }
     path = folder / SETTINGS
@@ -69,7 +70,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _compare(before: dict[str, Any], told: dict[str, Any], folder: Path) -> None:
     changed = [part for part in _SAME if before.get(part) != told[part]]
-    # A folder that is older than this entry says nothing about them.
+    # A folder that is older than one of these entries says nothing about it.
+    if "classes" in before and before["classes"] != told["classes"]:
+        changed.append("the classes")
     if "further_cases" in before and _names(before["further_cases"]) != _names(told["further_cases"]):
         changed.append("data.further")
     if told["further_cases"] and before["data"]["further_share"] != told["data"]["further_share"]:

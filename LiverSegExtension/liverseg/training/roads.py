@@ -110,6 +110,11 @@ def config_of_settings(told: Mapping[str, Any]) -> RunConfig:
     return _filled(RunConfig, told)
 
 
+def classes_learned(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """The classes of a run's network, by what its folder keeps."""
+    return tuple(told["classes"]) if "classes" in told else task_facts(config_of_settings(told)).classes
+
+
 def _filled(kind: Any, told: Mapping[str, Any]) -> Any:
     hints = get_type_hints(kind)
     values = {}

@@ -258,7 +258,7 @@ def _train(config: RunConfig) -> Path:
         load_imagenet_weights(module.network, Path(config.network.pretrained))
     beginning = _beginning(config, folder)
     if beginning:
-        begin_with(module.network, beginning, unseen)
+        begin_with(module.network, task_facts(config).classes, beginning, unseen)
     keep_settings(
         config,
         folder,

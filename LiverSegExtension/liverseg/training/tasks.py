@@ -109,19 +109,24 @@ def _image(case: CachedCase) -> torch.Tensor:
 
 
 class LiverTask(Task):
-    """Stage 1: liver (lesions included) against everything else in a whole scan."""
+    """Stage 1: liver (lesions included) and aorta against everything else in a whole scan."""
 
     spacing_mm = STAGE1_SPACING
-    classes = ("background", "liver")
+    classes = ("background", "liver", "aorta")
     in_channels = 1
     change = augment.SpatialRange(rotation_deg=12, scale=0.2, stretch=0.1, bend_voxels=1.0)
-    groups: Groups = ((0,), (1,))
+
+    @classmethod
+    def groups_of(cls, aorta_drawn: bool) -> Groups:
+        """The classes that labels tell apart."""
+        return ((0,), (1,), (2,)) if aorta_drawn else ((0, 2), (1,))
 
     def sample(self, rng: np.random.Generator) -> Sample:
         case = self.draw_case(rng)
-        image, label = augment.sample_patch(
-            [_image(case), case.label > 0],
-            ["bilinear", "bilinear"],
+        drawn = [] if case.aorta is None else [case.aorta]
+        image, label, *aorta = augment.sample_patch(
+            [_image(case), case.label > 0, *drawn],
+            ["bilinear", "bilinear", *["bilinear" for _ in drawn]],
             self.center(case, rng),
             self.patch,
             rng,
@@ -129,10 +134,13 @@ class LiverTask(Task):
         )
         image = image / 255
         if rng.random() < 0.25:
-            image, label = augment.cut_field_of_view(image, label, rng)
-        target = label > 0.5
-        image = augment.change_gray_values(image, target, rng)
-        return Sample(image[None], target.long(), torch.ones_like(target), self.groups)
+            image, label, *aorta = augment.cut_field_of_view([image, label, *aorta], rng)
+        liver = label > 0.5
+        image = augment.change_gray_values(image, liver, rng)
+        target = liver.long()
+        if aorta:
+            target[(aorta[0] > 0.5) & ~liver] = 2
+        return Sample(image[None], target, torch.ones_like(liver), self.groups_of(bool(aorta)))
 
 
 class LesionTask(Task):

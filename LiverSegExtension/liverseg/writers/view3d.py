@@ -32,6 +32,8 @@ RENDER_SECONDS = 60.0
 RENDER_SECONDS_EACH = 6.0
 OTHER_LESIONS = (170, 110, 105)
 BLACK = (0, 0, 0)
+# What runs in the liver; the aorta beside it would be cut off by the picture's box.
+IN_LIVER = (labels.PORTAL_VEIN, labels.HEPATIC_VEINS)
 # More ids than this cover the liver; the largest are told.
 NUMBERED_LESIONS = 25
 
@@ -73,6 +75,7 @@ def render_looks(
     segments = _thinned(case.couinaud[box], step)
     lesions = _thinned_lesions(case.lesions[box], step)
     vessels = np.zeros_like(segments) if case.vessels is None else _thinned(case.vessels[box], step)
+    vessels[vessels > len(IN_LIVER)] = 0
     spacing = np.array(case.spacing) * step
     extent = spacing * segments.shape
     half_heights = [
@@ -87,7 +90,7 @@ def render_looks(
         "shown_segments": np.array([_shown_segments(look) for look in looks]),
         "shown_lesions": np.array([look.lesion or 0 for look in looks]),
         "lesion_colors": np.array([OTHER_LESIONS, RED]) / 255.0,
-        "vessel_colors": np.array([BLACK, *(s.color for s in labels.VESSELS)]) / 255.0,
+        "vessel_colors": np.array([BLACK, *(s.color for s in IN_LIVER)]) / 255.0,
         "background": np.array(background) / 255.0,
         "sizes": np.array([look.size for look in looks]),
         "half_heights_mm": np.array(half_heights),

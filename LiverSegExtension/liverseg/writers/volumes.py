@@ -39,7 +39,7 @@ def write_lesions(case: Case, path: Path) -> None:
 
 
 def write_vessels(case: Case, path: Path) -> None:
-    """Write the vessels: uint8, 1 portal vein, 2 hepatic veins and cava. The case must have them."""
+    """Write the vessels: uint8, 1 portal vein, 2 hepatic veins and cava, 4 aorta. The case must have them."""
     if case.masks.vessels is None:
         raise ValueError("this case has no vessels")
     write_nifti(case.masks.vessels.astype(np.uint8), case.ct.geometry, path)
