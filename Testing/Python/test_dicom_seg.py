@@ -103,7 +103,7 @@ def test_every_voxel_of_a_series_comes_back_where_it_was(grid: str, tmp_path: Pa
     case = dicom_case(tmp_path / "series", vessels=True, **GRIDS[grid])
     path = write_case(case, tmp_path / "out", ["dicom_seg"])["dicom_seg"]
     expected = expected_masks(case)
-    assert len(expected) == 13
+    assert len(expected) == 14
     assert_same_masks(segments_by_highdicom(path, case), expected)
     assert_same_masks(segments_by_dcmqi(path, case, tmp_path / "dcmqi"), expected)
 

@@ -113,7 +113,7 @@ def test_obj_keeps_its_colors_beside_it(written) -> None:
             colors[key] = [round(float(x) * 255) for x in line.split()[1:]]
     assert colors["couinaud_7"] == list(labels.SEGMENTS[6].color)
     assert colors["lesion_2"] == list(labels.LESION.color)
-    assert len(colors) == 14
+    assert len(colors) == 15
 
 
 def test_vtk_reads_the_obj(written) -> None:
@@ -155,7 +155,7 @@ def test_glb_stands_upright_in_meters_whatever_the_space(case, written) -> None:
         reader.GetOutputDataObject(0).GetBounds(bounds)
         centers.append(np.reshape(bounds, (3, 2)).mean(axis=1))
     np.testing.assert_allclose(centers[0], centers[1], atol=1e-6)
-    world = case.ct.geometry.to_ras(np.argwhere(case.masks.liver))
+    world = case.ct.geometry.to_ras(np.argwhere(case.masks.liver | (case.masks.vessels > 0)))
     right, anterior, superior = (world.min(axis=0) + world.max(axis=0)) / 2 / 1000.0
     np.testing.assert_allclose(centers[0], (-right, superior, anterior), atol=2e-3)
 
