@@ -13,6 +13,7 @@ import torch
 from liverseg.aorta import find_aorta
 from liverseg.bundle import save_network
 from liverseg.couinaud import SplitOptions, split_liver
+from liverseg.errors import UsageError
 from liverseg.labels import AORTA
 from liverseg.masks_reading import read_masks
 from liverseg.networks import build_network
@@ -29,6 +30,7 @@ from liverseg.training.cache import (
     write_cached,
 )
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
+from liverseg.training.config_checks import check_config
 from liverseg.training.datasets import list_scans
 from liverseg.training.export import export_bundle
 from liverseg.training.run import train
@@ -176,15 +178,34 @@ def liver_case(name: str, aorta: bool) -> CachedCase:
 
 def test_stage_1_tells_the_aorta_apart_only_where_it_was_drawn():
     for drawn in (True, False):
-        task = LiverTask({"a": liver_case("a", drawn)}, Shares(0.0, 1.0, 0.0), 0.0, (32, 32, 32))
+        case = {"a": liver_case("a", drawn)}
+        task = LiverTask(case, Shares(0.0, 1.0, 0.0), 0.0, (32, 32, 32), aorta_share=0.5)
         samples = [task.sample(np.random.default_rng(n)) for n in range(6)]
         found = set().union(*(set(sample.target.unique().tolist()) for sample in samples))
         assert found == ({0, 1, 2} if drawn else {0, 1})
         assert all(s.groups == (((0,), (1,), (2,)) if drawn else ((0, 2), (1,))) for s in samples)
 
 
+def test_without_being_asked_for_an_aorta_is_background():
+    case = {"a": liver_case("a", True)}
+    task = LiverTask(case, Shares(0.0, 1.0, 0.0), 0.0, (32, 48, 48))
+    samples = [task.sample(np.random.default_rng(n)) for n in range(6)]
+    assert set().union(*(set(s.target.unique().tolist()) for s in samples)) == {0, 1}
+    assert {s.groups for s in samples} == {((0,), (1,))}
+
+
+def test_scans_with_a_drawn_aorta_are_drawn_by_their_share():
+    cases = {"lits_004": liver_case("lits_004", False), "lits_005": liver_case("lits_005", True)}
+    rng = np.random.default_rng(0)
+    for share, expected in ((0.0, 0.5), (0.6, 0.8)):
+        task = LiverTask(cases, Shares(0.0, 1.0, 0.0), 0.0, (16, 16, 16), aorta_share=share)
+        drawn = [task.draw_case(rng).case for _ in range(400)]
+        assert drawn.count("lits_005") / 400 == pytest.approx(expected, abs=0.06)
+
+
 def test_the_aorta_moves_with_the_image():
-    task = LiverTask({"a": liver_case("a", True)}, Shares(0.0, 1.0, 0.0), 0.0, (32, 48, 48))
+    case = {"a": liver_case("a", True)}
+    task = LiverTask(case, Shares(0.0, 1.0, 0.0), 0.0, (32, 48, 48), aorta_share=0.5)
     bright = [
         (float(s.inputs[0][s.target == 2].median()), float(s.inputs[0][s.target == 0].median()))
         for s in (task.sample(np.random.default_rng(n)) for n in range(16))
@@ -212,7 +233,7 @@ def test_a_network_without_the_aorta_learns_it_and_keeps_what_it_knew(tmp_path):
         run=str(tmp_path / "run"),
         begin_from=str(tmp_path / "old"),
         data=DataConfig(cache=str(tmp_path / "cache"), workers=0),
-        task=TaskConfig(name="stage1", patch=[16, 16, 16], filters=[4, 8, 8], deep_supervision=0),
+        task=TaskConfig(name="stage1", patch=[16, 16, 16], filters=[4, 8, 8], deep_supervision=0, aorta=0.5),
         optimizer=OptimizerConfig(warm_up=1, learning_rate=1e-9, weight_decay=0.0),
         trainer=TrainerConfig(steps=1, steps_an_epoch=1, precision="32-true", pictures=0),
     )
@@ -240,3 +261,32 @@ def test_a_network_without_the_aorta_learns_it_and_keeps_what_it_knew(tmp_path):
     head = state["network.output_block.conv.conv.weight"]
     assert head.shape[0] == 3
     torch.testing.assert_close(head[:2], old.state_dict()["output_block.conv.conv.weight"], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("stage", "share", "drawn", "reason"),
+    [
+        ("stage2", 0.3, True, "a class of stage 1 alone"),
+        ("stage1", 1.0, True, "above 0 and below 1"),
+        ("stage1", 0.3, False, "nobody drew an aorta"),
+    ],
+)
+def test_an_aorta_that_cannot_be_learned_is_refused(tmp_path, stage, share, drawn, reason):
+    case = liver_case("lits_004", drawn)
+    aorta = None if case.aorta is None else case.aorta.numpy()
+    write_cached(tmp_path, "lits_004", case.label.numpy(), case.image.numpy(), Known(), None, aorta)
+    task = TaskConfig(name=stage, patch=[16, 16, 16], filters=[4, 8, 8], deep_supervision=0, aorta=share)
+    with pytest.raises(UsageError, match=reason):
+        check_config(RunConfig(run=str(tmp_path / "run"), data=DataConfig(cache=str(tmp_path)), task=task))
+
+
+def test_a_run_whose_drawn_aortas_are_all_held_out_is_refused(tmp_path):
+    for name, drawn in (("lits_004", True), ("lits_005", False)):
+        case = liver_case(name, drawn)
+        aorta = None if case.aorta is None else case.aorta.numpy()
+        write_cached(tmp_path / "cache", name, case.label.numpy(), case.image.numpy(), Known(), None, aorta)
+    task = TaskConfig(name="stage1", patch=[16, 16, 16], filters=[4, 8, 8], deep_supervision=0, aorta=0.3)
+    data = DataConfig(cache=str(tmp_path / "cache"), workers=0, exclude=["lits_004"])
+    with pytest.raises(UsageError, match="everybody whose aorta was drawn is held out"):
+        train(RunConfig(run=str(tmp_path / "run"), data=data, task=task))
+    assert not (tmp_path / "run").exists()

@@ -49,19 +49,24 @@ def read_beginning(folder: Path, stage: str) -> Beginning:
         InputRefused: neither is there, or the bundle does not say whom it learned from.
     """
     if (folder / SETTINGS).is_file():
-        return _of_run(folder)
+        return read_run(folder)
     if (folder / "card.json").is_file():
         return _of_bundle(folder, stage)
     raise InputRefused(f"begin_from: {folder} is neither a run's folder nor a bundle's; give one of these")
 
 
-def _of_run(folder: Path) -> Beginning:
+def read_run(folder: Path) -> Beginning:
+    """The averaged weights of a run's last checkpoint.
+
+    Raises:
+        InputRefused: there is none.
+    """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         # Our own checkpoint: Lightning keeps more in it than tensors.
         state = torch.load(folder / LAST, map_location="cpu", weights_only=False)
     except OSError as error:
-        raise InputRefused(f"begin_from: {folder} holds no checkpoint; train it first") from error
+        raise InputRefused(f"{folder} holds no run with a checkpoint; train it first") from error
     before = settings.get("began_with") or {"learned_from": [], "steps": 0}
     # A further case's name says in which folder it lay.
     further = [name.rpartition(" in ")[0] or name for name in settings.get("further_cases", [])]

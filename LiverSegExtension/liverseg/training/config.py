@@ -51,6 +51,8 @@ class TaskConfig:
         phantom_share: how often a made-up case is drawn.
         planted: share of stage 2's patches that get made-up lesions.
         flip: axes (0 z, 1 y, 2 x) along which half of stage 2's patches are mirrored.
+        aorta: share of stage 1's patches from scans whose aorta somebody drew, and a class of its own for
+            it; 0 for a network that knows no aorta.
         filters: of each level of the network.
         kernels: (z, y, x) of each level; empty for 3 x 3 x 3.
         deep_supervision: coarser levels that give an output of their own while training.
@@ -64,6 +66,7 @@ class TaskConfig:
     phantom_share: float = 0.1
     planted: float = 0.0
     flip: list[int] = field(default_factory=list)
+    aorta: float = 0.0
     filters: list[int] = field(default_factory=lambda: [16, 32, 64, 128, 192])
     kernels: list[list[int]] = field(default_factory=list)
     deep_supervision: int = 2

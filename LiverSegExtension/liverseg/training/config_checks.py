@@ -38,6 +38,7 @@ def check_config(config: RunConfig) -> None:
     except ValueError as error:
         raise UsageError(f"task.lesion, task.liver, task.anywhere: {error}") from error
     check_flips(config)
+    check_aorta(config)
     check_roads(config)
     try:
         multiples = size_multiple(described_network(config))
@@ -74,6 +75,25 @@ def check_flips(config: RunConfig) -> None:
         raise UsageError(f"task.flip is {list(config.task.flip)}; it takes the axes 0 (z), 1 (y) and 2 (x)")
     if config.task.flip and config.task.name != "stage2":
         raise UsageError("task.flip mirrors patches of stage 2 alone; organs and segments have sides")
+
+
+def check_aorta(config: RunConfig) -> None:
+    """Refuse an aorta that cannot be learned.
+
+    Raises:
+        UsageError: the task is not stage 1, the share is none, or nobody drew an aorta.
+    """
+    share, cache = config.task.aorta, Path(config.data.cache)
+    if not share:
+        return
+    if config.task.name != "stage1":
+        raise UsageError("task.aorta is a class of stage 1 alone")
+    if not 0 < share < 1:
+        raise UsageError(f"task.aorta is {share:g}; it is a share of the patches, above 0 and below 1")
+    if cache.is_dir() and not any(cache.glob("*/aorta.npy")):
+        raise UsageError(
+            f"task.aorta: nobody drew an aorta in {cache}; leave it at 0, or prepare scans with anatomy maps"
+        )
 
 
 def check_judging(config: RunConfig, judging: Sequence[str]) -> None:

@@ -50,9 +50,8 @@ def task_facts(config: RunConfig) -> TaskFacts:
     """Those of the task that the settings name."""
     if config.task.name != SCAN:
         task = _TASKS[config.task.name]
-        return TaskFacts(
-            task.spacing_mm, task.window_hu, task.classes, task.in_channels, task.foreground_from
-        )
+        classes = (*task.classes, "aorta") if config.task.aorta else task.classes
+        return TaskFacts(task.spacing_mm, task.window_hu, classes, task.in_channels, task.foreground_from)
     scan = config.scan
     given = [s for s, n in zip(scan.spacing_mm, scan.voxels, strict=True) if s > 0 and n == 0]
     low, high = scan.window_hu

@@ -115,6 +115,7 @@ def _task(config: RunConfig, names: list[str], further: dict[str, CachedCase] | 
         further_share=config.data.further_share,
         planted_share=0.0 if further is None else settings.planted,
         flip=tuple(settings.flip),
+        aorta_share=settings.aorta,
         device=_sample_device(config),
     )
 
@@ -238,6 +239,10 @@ def _train(config: RunConfig) -> Path:
     judging = judging_cases(held, config.data)
     check_judging(config, judging)
     folder = Path(config.run)
+    if config.task.aorta and not any(
+        (Path(config.data.cache) / name / "aorta.npy").exists() for name in kept
+    ):
+        raise UsageError("task.aorta: everybody whose aorta was drawn is held out; leave it at 0")
     further = further_cases(config.data, held)
     unlabeled = _unlabeled_cases(config, held)
     normalization = _normalization(config, kept)

@@ -59,6 +59,7 @@ class Task:
         further_share: how often one of these is drawn.
         planted_share: how many patches of stage 2 get planted lesions.
         flip: axes (0 z, 1 y, 2 x) along which half of the patches of stage 2 are mirrored.
+        aorta_share: how often stage 1 draws a case whose aorta is drawn; 0 where it learns none.
         device: where the cases are kept and the samples made.
     """
 
@@ -70,6 +71,7 @@ class Task:
     further_share: float = 0.0
     planted_share: float = 0.0
     flip: tuple[int, ...] = ()
+    aorta_share: float = 0.0
     device: torch.device = torch.device("cpu")
 
     spacing_mm: ClassVar[float]
@@ -82,6 +84,8 @@ class Task:
         self.cases = {name: case.on(self.device) for name, case in self.cases.items()}
         own = [name for name in self.cases if name not in self.further]
         self._draw = CaseDraw(own, self.phantom_share, self.further, self.further_share)
+        drawn = [name for name in own if self.cases[name].aorta is not None]
+        self._draw_aorta = CaseDraw(drawn, 0.0) if drawn and self.aorta_share else None
 
     @cached_property
     def _places(self) -> dict[str, Places]:
@@ -94,7 +98,9 @@ class Task:
         return self._places[case.case].center(self.shares, rng) + rng.normal(0, 8, 3)
 
     def draw_case(self, rng: np.random.Generator) -> CachedCase:
-        """A random case, every person as often as any other."""
+        """A random case, every person as often as any other but those whose aorta is asked for."""
+        if self._draw_aorta is not None and rng.random() < self.aorta_share:
+            return self.cases[self._draw_aorta.draw(rng)]
         return self.cases[self._draw.draw(rng)]
 
     def sample(self, rng: np.random.Generator) -> Sample:
@@ -109,21 +115,22 @@ def _image(case: CachedCase) -> torch.Tensor:
 
 
 class LiverTask(Task):
-    """Stage 1: liver (lesions included) and aorta against everything else in a whole scan."""
+    """Stage 1: liver (lesions included), and the aorta where asked, against all else in a whole scan."""
 
     spacing_mm = STAGE1_SPACING
-    classes = ("background", "liver", "aorta")
+    classes = ("background", "liver")
     in_channels = 1
     change = augment.SpatialRange(rotation_deg=12, scale=0.2, stretch=0.1, bend_voxels=1.0)
 
-    @classmethod
-    def groups_of(cls, aorta_drawn: bool) -> Groups:
+    def groups_of(self, aorta_drawn: bool) -> Groups:
         """The classes that labels tell apart."""
+        if not self.aorta_share:
+            return ((0,), (1,))
         return ((0,), (1,), (2,)) if aorta_drawn else ((0, 2), (1,))
 
     def sample(self, rng: np.random.Generator) -> Sample:
         case = self.draw_case(rng)
-        drawn = [] if case.aorta is None else [case.aorta]
+        drawn = [case.aorta] if self.aorta_share and case.aorta is not None else []
         image, label, *aorta = augment.sample_patch(
             [_image(case), case.label > 0, *drawn],
             ["bilinear", "bilinear", *["bilinear" for _ in drawn]],
