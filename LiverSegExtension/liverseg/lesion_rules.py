@@ -1,4 +1,4 @@
-"""How lesion scores become lesions: the settings, as a bundle's card carries them under ``postprocessing``.
+"""How scores become liver and lesions: settings that a bundle's card carries under ``postprocessing``.
 
 They belong to the weights, because they are tuned on the scores that those weights give
 (``scripts/tune_postprocessing.py``). A card without the entry gets the defaults.
@@ -39,7 +39,7 @@ class ContourRules:
 
 @dataclass(frozen=True)
 class LesionRules:
-    """Settings of :func:`liverseg.lesion_masks.lesion_masks_from_scores`.
+    """Settings of :func:`liverseg.lesion_masks.lesion_masks_from_scores`, and of the liver around.
 
     Attributes:
         lesion_threshold: voxels with a higher score are lesion.
@@ -49,6 +49,7 @@ class LesionRules:
             claim's volume.
         largest_hole_ml: enclosed holes of a lesion up to this volume are filled; 0 fills none.
         active_contour: None leaves the borders where the scores have them.
+        liver_threshold: voxels with a higher score of liver and lesions together are liver.
     """
 
     lesion_threshold: float = 0.5
@@ -56,6 +57,7 @@ class LesionRules:
     smallest_peak: tuple[tuple[float, float], ...] = ((0.0, 0.6),)
     largest_hole_ml: float = 0.0
     active_contour: ContourRules | None = None
+    liver_threshold: float = 0.5
 
     def peak_wanted(self, volume_ml: np.ndarray) -> np.ndarray:
         """The peak that a claim of each volume must reach."""
@@ -89,12 +91,13 @@ def rules_from_card(entry: Mapping[str, Any]) -> LesionRules:
         contour = values.pop("active_contour", None)
         if contour:
             values["active_contour"] = _contour({} if contour is True else dict(contour))
-        for name in ("lesion_threshold", "smallest_lesion_ml", "largest_hole_ml"):
+        for name in ("lesion_threshold", "smallest_lesion_ml", "largest_hole_ml", "liver_threshold"):
             if name in values:
                 values[name] = _number(name, values[name])
         _check_names(LesionRules, values)
         rules = LesionRules(**values)
         _check_share("lesion_threshold", rules.lesion_threshold)
+        _check_share("liver_threshold", rules.liver_threshold)
         return rules
     except (TypeError, ValueError) as error:
         raise ModelError(

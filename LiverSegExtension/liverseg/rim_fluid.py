@@ -11,9 +11,9 @@ import cc3d
 import numpy as np
 
 # A claim is no lesion when so much of it lies beside stage 1's liver,
-OUTSIDE_SHARE = 0.1
+OUTSIDE_SHARE = 0.05
 # its median is that of bile or bowel fluid,
-FLUID_HU = 30.0
+FLUID_HU = 35.0
 # and the liver's tissue is so much brighter: in a fatty or an unenhanced liver a tumor is as dark.
 DARKER_HU = 35.0
 

@@ -20,6 +20,7 @@ from liverseg.hollows import fill_hollows
 from liverseg.intensity import hu_of, normalize_hu
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
 from liverseg.lesion_masks import lesion_masks_from_scores
+from liverseg.lesion_rules import rules_from_card
 from liverseg.postprocess import fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
 from liverseg.resample import grid_for_spacing, resize
@@ -41,8 +42,8 @@ MARGIN_MM = 20.0
 LARGEST_HOLE_ML = 3.0
 # How far the fine liver may reach beyond the rough one.
 REACH_MM = 10.0
-# In a filled hollow the liver must be so likely, unless a lesion may be there.
-LIVER_IN_HOLLOW, LESION_IN_HOLLOW = 0.7, 0.2
+# In a filled hollow the liver must be so much likelier, unless a lesion may be there.
+STRICTER_IN_HOLLOW, LESION_IN_HOLLOW = 0.15, 0.2
 OVERLAP = {"fast": 0.125, "full": 0.4}
 
 
@@ -202,13 +203,13 @@ def without_hollows(rough: RoughLiver, full_shape: tuple[int, ...], spacing: Seq
 
 
 def stricter_in_hollows(liver: torch.Tensor, lesion: torch.Tensor, hollow: torch.Tensor) -> torch.Tensor:
-    """The liver's probability, lesions included, lowered in filled hollows so that 0.5 asks for more there.
+    """The liver's probability, lesions included, lowered in filled hollows, where more is asked for.
 
     Args:
         liver, lesion: probabilities (z, y, x).
         hollow: bool, what was filled.
     """
-    return torch.where(hollow & (lesion < LESION_IN_HOLLOW), liver - (LIVER_IN_HOLLOW - 0.5), liver)
+    return torch.where(hollow & (lesion < LESION_IN_HOLLOW), liver - STRICTER_IN_HOLLOW, liver)
 
 
 def grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
@@ -257,7 +258,7 @@ def find_lesions(
         largest_tile,
     )
     scores[1:] *= near
-    tuned = bundle.card.get("postprocessing", {})
+    rules = rules_from_card(bundle.card.get("postprocessing", {}))
     lesion = score_of("lesion", scores, card.classes)
     lesion_score = resize(lesion, crop.shape).numpy()
     # A network for lesions alone leaves the liver as stage 1 found it.
@@ -266,11 +267,11 @@ def find_lesions(
     inside = stricter_in_hollows(inside, lesion, shown > known)
     liver_score = resize(inside, crop.shape).numpy()
     voxel_ml = float(np.prod(spacing)) / 1000
-    liver = keep_main_parts(liver_score > 0.5, 0.02)
+    liver = keep_main_parts(liver_score > rules.liver_threshold, 0.02)
     if liver.sum() * voxel_ml < SMALLEST_LIVER_ML:
         return None, ran
     liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
-    lesions = lesion_masks_from_scores(lesion_score, liver, crop, spacing, tuned)
+    lesions = lesion_masks_from_scores(lesion_score, liver, crop, spacing, rules)
     fluid = rim_fluid(lesions, liver, known.numpy() > 0, crop)
     liver, lesions = liver & ~fluid, lesions & ~fluid
     vessels = vessels_in(scores, card.classes, liver & ~lesions)

@@ -71,7 +71,13 @@ def straight_segments(scores: torch.Tensor, shape: tuple[int, ...]) -> np.ndarra
 
 
 def _best_face(low: np.ndarray, high: np.ndarray) -> float:
-    """The face between voxels of a line, as a share of it, that leaves most of ``low`` before and of ``high``
-    behind it."""
-    right = np.concatenate([[0.0], np.cumsum(low - high)])
-    return float(right.argmax()) / len(low)
+    """Where a line is best cut, as a share of it: most of ``low`` before and most of ``high`` behind.
+
+    The cut lies where their difference, read between the middles of two voxels, is zero.
+    """
+    surplus = low - high
+    face = int(np.concatenate([[0.0], np.cumsum(surplus)]).argmax())
+    if face in (0, len(low)):
+        return face / len(low)
+    before, behind = float(surplus[face - 1]), float(surplus[face])
+    return (face - 0.5 + before / max(before - behind, 1e-12)) / len(low)
