@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("(the last line: the defaults)")
     persons = sorted({person_of(path.stem) for path in paths})
     block = {
-        "postprocessing": best.rules.to_card(),
+        "postprocessing": replace(best.rules, liver_threshold=arguments.liver_threshold).to_card(),
         "postprocessing_tuned_on": {
             "cases": [path.stem for path in paths],
             "persons": len(persons),
@@ -112,6 +112,12 @@ def main() -> int:
     parser.add_argument("--splits", type=Path, help="splits file that the validation cases must come from")
     parser.add_argument("--part", nargs="+", default=["val"], help="which parts of it (val, or folds)")
     parser.add_argument("--contour-candidates", type=int, default=5, metavar="N")
+    parser.add_argument(
+        "--liver-threshold",
+        type=float,
+        default=LesionRules().liver_threshold,
+        help="of the model that predicted: the lesions are tuned within its liver, and the card keeps it",
+    )
     parser.add_argument("--no-contour", action="store_true", help="do not try the active contour")
     parser.add_argument("--quick", action="store_true", help="one threshold and one size only")
     parser.add_argument("--rows", type=int, default=15, help="lines to print")
