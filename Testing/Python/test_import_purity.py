@@ -34,7 +34,9 @@ ABOVE_ENGINE = ABOVE_MRML | {"liverseg_mrml"}
 IN_SLICER = {"slicer", "qt", "ctk", "vtk", "numpy", "SimpleITK", "LiverSegModuleLib"}
 # The only modules that may load PyTorch when imported; every other one is a light door or used by one.
 NETWORK_MODULES = {
+    "liverseg.aorta",
     "liverseg.couinaud.learned",
+    "liverseg.couinaud.straight",
     "liverseg.device",
     "liverseg.evaluation.end_to_end",
     "liverseg.inference",

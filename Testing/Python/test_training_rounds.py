@@ -82,8 +82,21 @@ def test_what_cannot_be_gone_on_with_is_told(tmp_path):
         run_rounds(Path("first"), script.steps(), 1, tmp_path)
 
 
-def test_a_teacher_that_may_have_seen_who_is_held_out_is_refused():
-    bundle = find_bundle()
+def teacher_without(case: str, folder: Path, **stage2: object) -> Path:
+    """The bundled model, with a card as of one that never saw a case; returns ``folder``."""
+    shutil.copytree(find_bundle().folder, folder)
+    card = json.loads((folder / "card.json").read_text())
+    for entry in card["networks"].values():
+        entry["held_out"] = [case]
+        entry["learned_from"] = [name for name in entry["learned_from"] if name != case]
+    card["held_out"] = [case]
+    card["networks"]["stage2"].update(stage2)
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+def test_a_teacher_that_may_have_seen_who_is_held_out_is_refused(tmp_path):
+    bundle = read_bundle(teacher_without("lits_019", tmp_path / "teacher"))
     refuse_teacher_of_held_out(bundle, {"lits_019"})
     with pytest.raises(UsageError, match="never saw lits_004"):
         refuse_teacher_of_held_out(bundle, {"lits_019", "lits_004"})
@@ -112,11 +125,8 @@ def write(array: np.ndarray, phantom: Phantom, path: Path) -> None:
 
 def test_the_command_labels_learns_and_judges_made_up_patients(script, tmp_path, capsys):
     # The bundled weights on a coarse grid: the same road in a second.
-    teacher = tmp_path / "teacher"
-    shutil.copytree(find_bundle().folder, teacher)
+    teacher = teacher_without("lits_019", tmp_path / "teacher", spacing_mm=5.0)
     card = json.loads((teacher / "card.json").read_text())
-    card["networks"]["stage2"]["spacing_mm"] = 5.0
-    (teacher / "card.json").write_text(json.dumps(card))
     free, judged = patient(2003), patient(2005)
     write(free.ct.array, free, tmp_path / "data" / "ct_unlabelled" / "free_001.nii.gz")
     case = tmp_path / "data" / "ct" / "lits_019"
