@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from liverseg.geometry import bounding_box
+from liverseg.labels import AORTA
 from liverseg.postprocess import keep_main_parts
 from liverseg.resample import resize
 
-CLASS = "aorta"
 # The aorta beside a liver has 20 ml and more; less is a vertebra's edge or a bowel loop.
 SMALLEST_VOXELS = 200
 # Coarse voxels around the aorta within which its border is drawn.
@@ -27,10 +27,10 @@ def find_aorta(scores: torch.Tensor, classes: tuple[str, ...], shape: tuple[int,
     Returns:
         bool of ``shape``; None where the network knows no aorta.
     """
-    if CLASS not in classes:
+    if AORTA.key not in classes:
         return None
     found = np.zeros(shape, dtype=bool)
-    score = scores[classes.index(CLASS)]
+    score = scores[classes.index(AORTA.key)]
     piece = keep_main_parts(score.numpy() > 0.5, 1.0)
     if piece.sum() < SMALLEST_VOXELS:
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from liverseg.geometry import Geometry
 from liverseg.reading import to_sitk
 from liverseg.training.cache import Known, write_cached
+from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 
 SHAPE = (16, 24, 28)
 SPACING = (5.0, 4.0, 4.0)
@@ -88,3 +89,15 @@ def write_tiny_livers(folder: Path, cases: Sequence[str]) -> Path:
         image = np.random.default_rng(seed).integers(60, 90, label.shape, dtype=np.uint8) + 60 * (label > 0)
         write_cached(folder, case, label, image.astype(np.uint8), Known())
     return folder
+
+
+def tiny_run(cache: Path, run: Path, **changes: object) -> RunConfig:
+    """Two steps of a tiny stage 2 over :func:`write_tiny_livers`, ircad_02 held out; parts by ``changes``."""
+    first = RunConfig(
+        run=str(run),
+        data=DataConfig(cache=str(cache), workers=0, exclude=["ircad_02"]),
+        task=TaskConfig(name="stage2", patch=[16, 16, 16], filters=[4, 8, 8], deep_supervision=1),
+        optimizer=OptimizerConfig(warm_up=1),
+        trainer=TrainerConfig(steps=2, steps_an_epoch=2, accumulate=1, precision="32-true", pictures=0),
+    )
+    return replace(first, **changes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,25 +11,14 @@ import torch
 from liverseg.bundle import load_network, read_bundle
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.averaging import average_runs
-from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
+from liverseg.training.config import DataConfig, TaskConfig
 from liverseg.training.export import export_bundle
 from liverseg.training.run import train
-from made_data import write_tiny_livers
+from made_data import tiny_run, write_tiny_livers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NAME = "network.output_block.conv.conv.weight"
-
-
-def config(cache: Path, run: Path, **changes: object) -> RunConfig:
-    first = RunConfig(
-        run=str(run),
-        data=DataConfig(cache=str(cache), workers=0, exclude=["ircad_02"]),
-        task=TaskConfig(name="stage2", patch=[16, 16, 16], filters=[4, 8, 8], deep_supervision=1),
-        optimizer=OptimizerConfig(warm_up=1),
-        trainer=TrainerConfig(steps=2, steps_an_epoch=2, accumulate=1, precision="32-true", pictures=0),
-    )
-    return replace(first, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +26,8 @@ def runs(tmp_path_factory):
     """A run, and one that began with it."""
     folder = tmp_path_factory.mktemp("runs")
     cache = write_tiny_livers(folder / "cache", ("lits_004", "lits_005", "ircad_02"))
-    train(config(cache, folder / "first"))
-    train(config(cache, folder / "fine", begin_from=str(folder / "first"), seed=2))
+    train(tiny_run(cache, folder / "first"))
+    train(tiny_run(cache, folder / "fine", begin_from=str(folder / "first"), seed=2))
     return folder
 
 
@@ -67,7 +55,7 @@ def test_the_mean_lies_between_both_and_is_exported(runs, tmp_path, share):
 
 def test_a_first_run_that_saw_whom_the_second_holds_out_is_refused(runs, tmp_path):
     other = DataConfig(cache=str(runs / "cache"), workers=0, exclude=["lits_004"])
-    train(config(runs / "cache", tmp_path / "other", data=other))
+    train(tiny_run(runs / "cache", tmp_path / "other", data=other))
     with pytest.raises(UsageError, match="has learned from persons whom"):
         average_runs(runs / "first", tmp_path / "other", tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
@@ -81,7 +69,7 @@ def test_what_cannot_be_averaged_is_refused(runs, tmp_path):
     with pytest.raises(UsageError, match="holds a run; give a new folder"):
         average_runs(runs / "first", runs / "fine", runs / "first")
     wider = TaskConfig(name="stage2", patch=[16, 16, 16], filters=[4, 8, 12], deep_supervision=1)
-    train(config(runs / "cache", tmp_path / "wider", task=wider))
+    train(tiny_run(runs / "cache", tmp_path / "wider", task=wider))
     with pytest.raises(UsageError, match="different networks"):
         average_runs(runs / "first", tmp_path / "wider", tmp_path / "mean")
     settings = json.loads((runs / "first" / "settings.json").read_text(encoding="utf-8"))

@@ -10,27 +10,16 @@ import pytest
 import torch
 
 from liverseg.errors import InputRefused, UsageError
-from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
+from liverseg.training.config import DataConfig, OptimizerConfig, TaskConfig
 from liverseg.training.export import export_bundle
 from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.run import train
-from made_data import write_tiny_livers
+from made_data import tiny_run, write_tiny_livers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 # A rate so low that a step leaves the weights where they were.
 STILL = OptimizerConfig(warm_up=1, learning_rate=1e-9, weight_decay=0.0)
-
-
-def config(cache: Path, run: Path, **changes: object) -> RunConfig:
-    first = RunConfig(
-        run=str(run),
-        data=DataConfig(cache=str(cache), workers=0, exclude=["ircad_02"]),
-        task=TaskConfig(name="stage2", patch=[16, 16, 16], filters=[4, 8, 8], deep_supervision=1),
-        optimizer=OptimizerConfig(warm_up=1),
-        trainer=TrainerConfig(steps=2, steps_an_epoch=2, accumulate=1, precision="32-true", pictures=0),
-    )
-    return replace(first, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +32,7 @@ def cache(tmp_path_factory):
 def first(cache, tmp_path_factory):
     """A trained run that held ircad_02 out."""
     run = tmp_path_factory.mktemp("first") / "run"
-    train(config(cache, run))
+    train(tiny_run(cache, run))
     return run
 
 
@@ -56,20 +45,20 @@ def settings(run: Path) -> dict:
 
 
 def test_a_run_begins_with_the_weights_of_another_run(cache, first, tmp_path):
-    train(config(cache, tmp_path / "fine", begin_from=str(first), optimizer=STILL, seed=7))
+    train(tiny_run(cache, tmp_path / "fine", begin_from=str(first), optimizer=STILL, seed=7))
     for name, tensor in weights(tmp_path / "fine").items():
         torch.testing.assert_close(tensor, weights(first)[name], rtol=0, atol=1e-5, msg=name)
 
 
 def test_without_a_beginning_another_seed_has_other_weights(cache, first, tmp_path):
-    train(config(cache, tmp_path / "anew", optimizer=STILL, seed=7))
+    train(tiny_run(cache, tmp_path / "anew", optimizer=STILL, seed=7))
     name = "network.output_block.conv.conv.weight"
     assert not torch.allclose(weights(tmp_path / "anew")[name], weights(first)[name], atol=1e-2)
 
 
 def test_a_run_begins_with_the_network_of_a_bundle(cache, first, tmp_path):
     export_bundle(tmp_path / "bundle", "a", {"stage2": first}, {})
-    train(config(cache, tmp_path / "fine", begin_from=str(tmp_path / "bundle"), optimizer=STILL, seed=7))
+    train(tiny_run(cache, tmp_path / "fine", begin_from=str(tmp_path / "bundle"), optimizer=STILL, seed=7))
     name = "network.output_block.conv.conv.weight"
     torch.testing.assert_close(weights(tmp_path / "fine")[name], weights(first)[name], rtol=0, atol=2e-3)
 
@@ -77,7 +66,7 @@ def test_a_run_begins_with_the_network_of_a_bundle(cache, first, tmp_path):
 def test_weights_that_saw_a_person_who_is_held_out_are_refused_and_nothing_is_written(cache, first, tmp_path):
     other = DataConfig(cache=str(cache), workers=0, exclude=["lits_004"])
     with pytest.raises(UsageError, match="begin_from has learned from lits_004, whom this run holds out"):
-        train(config(cache, tmp_path / "fine", begin_from=str(first), data=other))
+        train(tiny_run(cache, tmp_path / "fine", begin_from=str(first), data=other))
     assert not (tmp_path / "fine").exists()
 
 
@@ -85,20 +74,20 @@ def test_persons_seen_before_the_beginning_are_never_unseen_again(cache, first, 
     second = tmp_path / "second"
     both = DataConfig(cache=str(cache), workers=0, exclude=["ircad_02", "lits_005"])
     apart = tmp_path / "apart"
-    train(config(cache, apart, data=both))
+    train(tiny_run(cache, apart, data=both))
     narrow = DataConfig(cache=str(cache), workers=0, exclude=["lits_005"])
-    train(config(cache, second, begin_from=str(apart), data=narrow))
+    train(tiny_run(cache, second, begin_from=str(apart), data=narrow))
     assert settings(second)["began_with"] == {"learned_from": ["lits_004"], "steps": 2}
     # A third run may hold nobody out whom any of the runs before it has seen.
     third = DataConfig(cache=str(cache), workers=0, exclude=["lits_004"])
     with pytest.raises(UsageError, match="lits_004"):
-        train(config(cache, tmp_path / "third", begin_from=str(second), data=third))
+        train(tiny_run(cache, tmp_path / "third", begin_from=str(second), data=third))
 
 
 def test_the_card_of_a_fine_tuned_network_names_all_persons_and_counts_all_steps(cache, first, tmp_path):
     alone = write_tiny_livers(tmp_path / "hospital", ("anna__1", "ircad_02"))
     mine = DataConfig(cache=str(alone), workers=0, exclude=["ircad_02"])
-    train(config(cache, tmp_path / "fine", begin_from=str(first), data=mine))
+    train(tiny_run(cache, tmp_path / "fine", begin_from=str(first), data=mine))
     export_bundle(tmp_path / "bundle", "a", {"stage2": tmp_path / "fine"}, {})
     entry = json.loads((tmp_path / "bundle" / "card.json").read_text(encoding="utf-8"))["networks"]["stage2"]
     assert entry["learned_from"] == ["anna__1", "lits_004", "lits_005"]
@@ -106,7 +95,7 @@ def test_the_card_of_a_fine_tuned_network_names_all_persons_and_counts_all_steps
 
 
 def test_a_run_that_goes_on_keeps_its_weights_and_what_it_began_with(cache, first, tmp_path):
-    fine = config(cache, tmp_path / "fine", begin_from=str(first))
+    fine = tiny_run(cache, tmp_path / "fine", begin_from=str(first))
     train(replace(fine, trainer=replace(fine.trainer, stop_after=1, steps_an_epoch=1)))
     # The beginning may be gone by then: the run's own checkpoint is all that it goes on from.
     train(replace(fine, begin_from=str(tmp_path / "gone"), trainer=replace(fine.trainer, steps_an_epoch=1)))
@@ -118,7 +107,7 @@ def test_a_run_that_goes_on_keeps_its_weights_and_what_it_began_with(cache, firs
 def test_weights_of_another_network_are_refused(cache, first, tmp_path):
     other = TaskConfig(name="stage2", patch=[16, 16, 16], filters=[4, 8, 12], deep_supervision=1)
     with pytest.raises(UsageError, match="begin_from is another network than this run's"):
-        train(config(cache, tmp_path / "fine", begin_from=str(first), task=other))
+        train(tiny_run(cache, tmp_path / "fine", begin_from=str(first), task=other))
 
 
 @pytest.mark.parametrize("there", ["nothing", "a folder", "a bundle that does not say"])
@@ -132,6 +121,6 @@ def test_a_beginning_that_is_none_is_refused_in_one_line(cache, first, tmp_path,
         del card["networks"]["stage2"]["learned_from"]
         (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     with pytest.raises(InputRefused, match="begin_from: ") as refused:
-        train(config(cache, tmp_path / "fine", begin_from=str(folder)))
+        train(tiny_run(cache, tmp_path / "fine", begin_from=str(folder)))
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "fine").exists()

@@ -8,6 +8,9 @@ import numpy as np
 
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 
+# The kinds of vessels that guide a split.
+GUIDES = (1, 2, 3)
+
 
 @dataclass(frozen=True, eq=False)
 class LiverCrop:
@@ -48,7 +51,7 @@ class LiverCrop:
             geometry=grid.cropped(box),
             order=order,
             box=box,
-            vessels=None if vessels is None else _cut(vessels, order, box),
+            vessels=None if vessels is None else _guides(_cut(vessels, order, box)),
         )
 
     def taken(self, labels: np.ndarray) -> np.ndarray:
@@ -91,6 +94,10 @@ class LiverCrop:
         whole = np.zeros(shape, dtype=labels.dtype)
         self.order.apply(whole)[self.box] = labels
         return whole
+
+
+def _guides(vessels: np.ndarray) -> np.ndarray:
+    return np.where(np.isin(vessels, GUIDES), vessels, 0)
 
 
 def _cut(array: np.ndarray, order: CanonicalOrder, box: tuple[slice, slice, slice]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from liverseg.bundle import Bundle
 from liverseg.case import CouinaudMethod
 from liverseg.couinaud.checks import doubts, doubts_of_iv
-from liverseg.couinaud.crop import LiverCrop
+from liverseg.couinaud.crop import GUIDES, LiverCrop
 from liverseg.couinaud.landmark_file import Point
 from liverseg.couinaud.method import Drawn, Guides, MethodUnavailable, SplitMethod
 from liverseg.couinaud.segment_iv import split_segment_iv
@@ -22,8 +22,6 @@ from liverseg.uneven import labels_to_read_grid, needs_even_grid, to_even_grid
 from liverseg.volume import Volume
 
 DEFAULT_METHOD = "shape"
-# The kinds of vessels that guide a split.
-GUIDES = (1, 2, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +106,6 @@ def split_liver(
         raise UsageError(
             f"the vessels have {vessels.shape} voxels and the liver {liver.shape}: give both on one grid"
         )
-    if vessels is not None:
-        vessels = np.where(np.isin(vessels, GUIDES), vessels, 0)
     crop = LiverCrop.of(liver, geometry, vessels, chosen.margin_mm)
     if crop is None:
         return Split(np.zeros(liver.shape, dtype=np.uint8), CouinaudMethod(chosen.name), ())

@@ -14,7 +14,7 @@ import torch
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.beginning import Beginning, read_run
 from liverseg.training.checkpoints import LAST
-from liverseg.training.kept_settings import SETTINGS
+from liverseg.training.kept_settings import SETTINGS, began_with
 from liverseg.training.persons import person_of
 from liverseg.writers.atomic import make_folder, written_whole
 
@@ -48,17 +48,16 @@ def average_runs(first: Path, second: Path, out: Path, share: float = 0.5) -> Pa
     held = {person_of(case) for case in settings["held_out"]}
     if held & {person_of(case) for case in one.learned_from}:
         raise UsageError(f"{first} has learned from persons whom {second} held out; average runs of one fold")
-    before = settings.get("began_with") or {"learned_from": [], "steps": 0}
+    before = began_with(settings)
     settings["began_with"] = {
         "learned_from": sorted({*before["learned_from"], *one.learned_from}),
         "steps": before["steps"],
     }
     settings["averaged"] = {"share": share}
-    state = torch.load(second / LAST, map_location="cpu", weights_only=False)
     make_folder(out)
     with written_whole(out / LAST) as temporary:
         named = {f"network.{name}": value for name, value in weights.items()}
-        torch.save({"state_dict": named, "global_step": state["global_step"]}, temporary)
+        torch.save({"state_dict": named, "global_step": other.steps - before["steps"]}, temporary)
     with written_whole(out / SETTINGS) as temporary:
         temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return out

@@ -13,9 +13,9 @@ import torch
 from liverseg.bundle import load_network, read_bundle
 from liverseg.errors import InputRefused, ModelError, UsageError
 from liverseg.training.checkpoints import LAST
-from liverseg.training.kept_settings import SETTINGS
+from liverseg.training.kept_settings import SETTINGS, began_with, further_names
 from liverseg.training.persons import person_of
-from liverseg.training.roads import classes_learned
+from liverseg.training.roads import config_of_settings, task_facts
 
 # Weights of a Lightning module are named after its attribute.
 _PREFIX = "network."
@@ -67,17 +67,17 @@ def read_run(folder: Path) -> Beginning:
         state = torch.load(folder / LAST, map_location="cpu", weights_only=False)
     except OSError as error:
         raise InputRefused(f"{folder} holds no run with a checkpoint; train it first") from error
-    before = settings.get("began_with") or {"learned_from": [], "steps": 0}
-    # A further case's name says in which folder it lay.
-    further = [name.rpartition(" in ")[0] or name for name in settings.get("further_cases", [])]
+    before = began_with(settings)
     return Beginning(
         weights={
             name.removeprefix(_PREFIX): value.float() if value.is_floating_point() else value
             for name, value in state["state_dict"].items()
             if name.startswith(_PREFIX)
         },
-        classes=classes_learned(settings),
-        learned_from=tuple(sorted({*settings["learned_from"], *further, *before["learned_from"]})),
+        classes=task_facts(config_of_settings(settings)).classes,
+        learned_from=tuple(
+            sorted({*settings["learned_from"], *further_names(settings), *before["learned_from"]})
+        ),
         steps=int(state["global_step"]) + int(before["steps"]),
     )
 

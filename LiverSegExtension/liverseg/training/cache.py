@@ -327,6 +327,11 @@ def cached_names(folder: Path) -> list[str]:
     return names
 
 
+def with_aorta(folder: Path) -> set[str]:
+    """The cases of a cache folder whose aorta somebody drew."""
+    return {path.parent.name for path in folder.glob("*/aorta.npy")}
+
+
 def load_cached(folder: Path, case: str) -> CachedCase:
     """One case of a cache folder; its arrays stay on disk until they are read."""
     place = folder / case

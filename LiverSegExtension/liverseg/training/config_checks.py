@@ -9,6 +9,7 @@ from typing import Any
 
 from liverseg.errors import ModelError, UsageError
 from liverseg.networks import FAMILIES, size_multiple
+from liverseg.training.cache import with_aorta
 from liverseg.training.config import RunConfig
 from liverseg.training.losses import LOSSES
 from liverseg.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -90,7 +91,7 @@ def check_aorta(config: RunConfig) -> None:
         raise UsageError("task.aorta is a class of stage 1 alone")
     if not 0 < share < 1:
         raise UsageError(f"task.aorta is {share:g}; it is a share of the patches, above 0 and below 1")
-    if cache.is_dir() and not any(cache.glob("*/aorta.npy")):
+    if cache.is_dir() and not with_aorta(cache):
         raise UsageError(
             f"task.aorta: nobody drew an aorta in {cache}; leave it at 0, or prepare scans with anatomy maps"
         )

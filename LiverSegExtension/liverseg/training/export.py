@@ -12,10 +12,9 @@ from liverseg.bundle import save_network
 from liverseg.errors import InputRefused
 from liverseg.networks import build_network, training_only
 from liverseg.training.checkpoints import LAST
-from liverseg.training.kept_settings import SETTINGS
+from liverseg.training.kept_settings import SETTINGS, began_with, further_names
 from liverseg.training.persons import person_of
 from liverseg.training.roads import (
-    classes_learned,
     config_of_settings,
     described_network,
     grid_of_card,
@@ -44,8 +43,7 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         ) from error
     config = config_of_settings(settings)
     facts = task_facts(config)
-    classes = classes_learned(settings)
-    description = described_network(config, settings.get("normalization")) | {"out_channels": len(classes)}
+    description = described_network(config, settings.get("normalization"))
     left_out = training_only(description)
     weights = {
         name.removeprefix(_PREFIX): value
@@ -62,8 +60,8 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         **grid_of_card(config),
         "patch": list(settings["task"]["patch"]),
         "window_hu": facts.window_hu,
-        "classes": list(classes),
-        "training_steps": int(state["global_step"]) + _steps_before(settings),
+        "classes": list(facts.classes),
+        "training_steps": int(state["global_step"]) + int(began_with(settings)["steps"]),
         "held_out": settings["held_out"],
         "learned_from": _shown(settings),
     }
@@ -72,16 +70,10 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     return built, entry
 
 
-def _steps_before(settings: dict[str, Any]) -> int:
-    return int((settings.get("began_with") or {"steps": 0})["steps"])
-
-
 def _shown(settings: dict[str, Any]) -> list[str]:
     """Cases that a run learned from, made-up patients left out; further ones go by their person."""
-    # A further case's name says in which folder it lay.
-    names = [name.rpartition(" in ")[0] or name for name in settings.get("further_cases", [])]
-    began_with = settings.get("began_with") or {"learned_from": []}
-    further = {person_of(name) for name in [*names, *began_with["learned_from"]]}
+    before = began_with(settings)["learned_from"]
+    further = {person_of(name) for name in [*further_names(settings), *before]}
     further = {name for name in further if not name.startswith("phantom_")}
     labeled = {name for name in settings["learned_from"] if not name.startswith("phantom_")}
     known = {person_of(name) for name in labeled}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.config import RunConfig
-from liverseg.training.roads import config_of_settings, task_facts
+from liverseg.training.roads import config_of_settings
 from liverseg.writers.atomic import written_whole
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,6 @@ def keep_settings(
         "held_out": held_out,
         "further_cases": further,
         "normalization": normalization,
-        "classes": list(task_facts(config).classes),
         "began_with": began_with,
     }
     path = folder / SETTINGS
@@ -70,10 +70,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _compare(before: dict[str, Any], told: dict[str, Any], folder: Path) -> None:
     changed = [part for part in _SAME if before.get(part) != told[part]]
-    # A folder that is older than one of these entries says nothing about it.
-    if "classes" in before and before["classes"] != told["classes"]:
-        changed.append("the classes")
-    if "further_cases" in before and _names(before["further_cases"]) != _names(told["further_cases"]):
+    # A folder that is older than this entry says nothing about them.
+    if "further_cases" in before and sorted(further_names(before)) != sorted(further_names(told)):
         changed.append("data.further")
     if told["further_cases"] and before["data"]["further_share"] != told["data"]["further_share"]:
         changed.append("data.further_share")
@@ -95,9 +93,14 @@ def _compare(before: dict[str, Any], told: dict[str, Any], folder: Path) -> None
             )
 
 
-def _names(further: list[str]) -> list[str]:
-    """Case names without their folders, which may lie elsewhere on another machine."""
-    return sorted(name.rpartition(" in ")[0] or name for name in further)
+def further_names(settings: Mapping[str, Any]) -> list[str]:
+    """Names of a run's further cases without their folders, which may lie elsewhere on another machine."""
+    return [name.rpartition(" in ")[0] or name for name in settings.get("further_cases", [])]
+
+
+def began_with(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Whom the weights that a run began with had learned from, and in how many steps; nobody in none."""
+    return settings.get("began_with") or {"learned_from": [], "steps": 0}
 
 
 def _a_step(trainer: dict[str, Any]) -> int:

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from liverseg.intensity import SYMMETRIC
+from liverseg.labels import AORTA
 from liverseg.networks import FAMILIES
 from liverseg.training.config import RunConfig
 from liverseg.training.scan_cache import load_segments
@@ -50,7 +51,7 @@ def task_facts(config: RunConfig) -> TaskFacts:
     """Those of the task that the settings name."""
     if config.task.name != SCAN:
         task = _TASKS[config.task.name]
-        classes = (*task.classes, "aorta") if config.task.aorta else task.classes
+        classes = (*task.classes, AORTA.key) if config.task.aorta else task.classes
         return TaskFacts(task.spacing_mm, task.window_hu, classes, task.in_channels, task.foreground_from)
     scan = config.scan
     given = [s for s, n in zip(scan.spacing_mm, scan.voxels, strict=True) if s > 0 and n == 0]
@@ -107,11 +108,6 @@ def grid_of_card(config: RunConfig) -> dict[str, Any]:
 def config_of_settings(told: Mapping[str, Any]) -> RunConfig:
     """The settings that a run's folder keeps, also of a run begun before a setting was there."""
     return _filled(RunConfig, told)
-
-
-def classes_learned(told: Mapping[str, Any]) -> tuple[str, ...]:
-    """The classes of a run's network, by what its folder keeps."""
-    return tuple(told["classes"]) if "classes" in told else task_facts(config_of_settings(told)).classes
 
 
 def _filled(kind: Any, told: Mapping[str, Any]) -> Any:

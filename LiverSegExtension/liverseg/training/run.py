@@ -17,7 +17,7 @@ from liverseg.errors import UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
 from liverseg.training.beginning import Beginning, begin_with, read_beginning
 from liverseg.training.burden import with_clinical_table
-from liverseg.training.cache import CachedCase, cached_names, load_cached
+from liverseg.training.cache import CachedCase, cached_names, load_cached, with_aorta
 from liverseg.training.checkpoints import BEST, LAST, WholeCheckpoints, told_plainly
 from liverseg.training.config import DataConfig, RunConfig
 from liverseg.training.config_checks import check_config, check_judging
@@ -239,9 +239,7 @@ def _train(config: RunConfig) -> Path:
     judging = judging_cases(held, config.data)
     check_judging(config, judging)
     folder = Path(config.run)
-    if config.task.aorta and not any(
-        (Path(config.data.cache) / name / "aorta.npy").exists() for name in kept
-    ):
+    if config.task.aorta and not with_aorta(Path(config.data.cache)) & set(kept):
         raise UsageError("task.aorta: everybody whose aorta was drawn is held out; leave it at 0")
     further = further_cases(config.data, held)
     unlabeled = _unlabeled_cases(config, held)
