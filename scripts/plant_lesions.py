@@ -34,7 +34,7 @@ from liverseg.training.cache import (
     write_cached,
 )
 from liverseg.training.persons import person_of
-from liverseg.training.splits import read_splits
+from liverseg.training.splits import cases_to_learn_from
 from liverseg.training.synth.pasted import LesionLibrary, build_library, paste_lesions
 from liverseg.training.synth.planted import plant_lesions
 from liverseg.training.synth.recipe import LesionRecipe
@@ -106,21 +106,6 @@ def write_copies(
     return copies
 
 
-def learned_from(names: list[str], splits: Path | None, part: str | None) -> list[str]:
-    """The cases that a training may use when this part of a splits file is held out.
-
-    Raises:
-        UsageError: only one of the two is given, or the file has no such part.
-        InputRefused: the splits file is damaged.
-    """
-    if (splits is None) != (part is None):
-        raise UsageError("--splits and --part go together: name the part that is held out")
-    if splits is None or part is None:
-        return names
-    held = read_splits(splits).unseen_persons(part)
-    return [name for name in names if person_of(name) not in held]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True, help="cache of stage 2")
@@ -139,7 +124,7 @@ def main() -> int:
             raise UsageError("--copies must be at least 1")
         if not arguments.spacing > 0:
             raise UsageError("--spacing must be above 0")
-        names = learned_from(cached_names(arguments.cache), arguments.splits, arguments.part)
+        names = cases_to_learn_from(cached_names(arguments.cache), arguments.splits, arguments.part)
         spacing = (arguments.spacing,) * 3
         work = partial(
             write_copies,

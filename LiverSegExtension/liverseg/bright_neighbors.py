@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cc3d
+import edt
 import numpy as np
 from scipy import ndimage
+
+from liverseg.geometry import bounding_box
 
 # How much brighter than the liver's commonest value, in HU. Portal and hepatic veins are about 40 to 60
 # brighter, but lie inside.
@@ -20,6 +23,8 @@ BRIGHTER_HU = 40.0
 SMALLEST_ML = 2.5
 # A bright thing belongs to the liver when so much of what is around it is liver.
 LIVER_AROUND = 0.7
+# Its wall goes with it: what is thinner than twice the first, up to the second away from it.
+RIND_MM, NEAR_MM = 5.0, 12.0
 _BINS_HU = 6.0
 
 
@@ -49,6 +54,27 @@ def without_bright_neighbors(mask: np.ndarray, hu: np.ndarray, spacing: Sequence
         if (mask & ~bright)[around].mean() < LIVER_AROUND:
             # Its rim, half bright and half not, goes with it.
             kept = kept & ~near
+    return _without_rind(kept, mask & ~kept, spacing)
+
+
+def _without_rind(mask: np.ndarray, taken: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """A mask without the thin wall around what was taken off it.
+
+    A ball (opening) must fit into what stays near by.
+    """
+    if not taken.any():
+        return mask
+    margin = [int(np.ceil((RIND_MM + NEAR_MM) / step)) + 1 for step in spacing]
+    box = bounding_box(taken, (margin[0], margin[1], margin[2]))
+    assert box is not None
+    # Beyond the ends of the scan the liver goes on.
+    part = np.pad(mask[box], [(m, m) for m in margin], mode="edge")
+    core = edt.edt(part, anisotropy=tuple(spacing)) > RIND_MM
+    thick = edt.edt(~core, anisotropy=tuple(spacing)) <= RIND_MM
+    near = edt.edt(~taken[box], anisotropy=tuple(spacing)) <= NEAR_MM
+    inner = tuple(slice(m, m + n) for m, n in zip(margin, mask[box].shape, strict=True))
+    kept = mask.copy()
+    kept[box] &= thick[inner] | ~near
     return kept
 
 

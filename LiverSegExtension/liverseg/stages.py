@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from liverseg.lesion_masks import lesion_masks_from_scores
 from liverseg.lesion_rules import rules_from_card
 from liverseg.postprocess import fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
-from liverseg.resample import grid_for_spacing, resize
+from liverseg.resample import grid_for_spacing, resize, resize_mask
 from liverseg.rim_fluid import rim_fluid
 from liverseg.slicewise import card_scores
 
@@ -40,6 +40,8 @@ SMALLEST_PART = 0.1
 MARGIN_MM = 20.0
 # Enclosed gaps that are filled: vessels and fat within the liver, not the gallbladder fossa or the cava.
 LARGEST_HOLE_ML = 3.0
+# Hollows of the rough liver are looked for on a grid of at least this spacing.
+HOLLOWS_SPACING_MM = 4.0
 # How far the fine liver may reach beyond the rough one.
 REACH_MM = 10.0
 # In a filled hollow the liver must be so much likelier, unless a lesion may be there.
@@ -191,15 +193,22 @@ def mask_on_crop(
     return (soft[0, 0] > 0.5).float()
 
 
-def without_hollows(rough: RoughLiver, full_shape: tuple[int, ...], spacing: Sequence[float]) -> RoughLiver:
-    """The rough liver with its hollows filled.
+def without_hollows(known: torch.Tensor, hu: torch.Tensor, spacing: Sequence[float]) -> torch.Tensor:
+    """The rough liver with its hollows filled, but for what is far brighter than liver.
 
     Args:
-        full_shape: voxels (z, y, x) of the CT that the mask covers, on whatever grid.
-        spacing: of the CT, in mm (z, y, x).
+        known: stage 1's mask (0/1, float; z, y, x).
+        hu: the CT on the same grid, perhaps clipped to a window.
+        spacing: of that grid, in mm (z, y, x).
+
+    Returns:
+        A mask like ``known``, never less than it.
     """
-    steps = [n * s / m for n, s, m in zip(full_shape, spacing, rough.mask.shape, strict=True)]
-    return replace(rough, mask=fill_hollows(rough.mask, steps))
+    shape = grid_for_spacing(known.shape, spacing, [max(step, HOLLOWS_SPACING_MM) for step in spacing])
+    steps = [n * step / m for n, step, m in zip(known.shape, spacing, shape, strict=True)]
+    filled = fill_hollows((resize(known, shape) > 0.5).numpy(), steps)
+    filled = without_bright_neighbors(filled, resize(hu, shape).numpy(), steps)
+    return torch.maximum(known, torch.from_numpy(resize_mask(filled, known.shape)).float())
 
 
 def stricter_in_hollows(liver: torch.Tensor, lesion: torch.Tensor, hollow: torch.Tensor) -> torch.Tensor:
@@ -247,7 +256,7 @@ def find_lesions(
     window = hu_window(card)
     image = resize(torch.from_numpy(normalize_hu(crop, window)), shape)
     known = mask_on_crop(rough, hu.shape, shape)
-    shown = mask_on_crop(without_hollows(rough, hu.shape, spacing), hu.shape, shape)
+    shown = without_hollows(known, torch.from_numpy(hu_of(image.numpy(), window)), target)
     near = grown(shown, int(round(REACH_MM / min(target))))
     # A network that was trained on the CT alone does not see stage 1's liver.
     inputs = torch.stack([image, shown][: int(card.network["in_channels"])])

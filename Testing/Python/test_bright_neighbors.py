@@ -33,6 +33,18 @@ def test_bowel_with_contrast_beside_the_liver_goes(scan):
     assert not (cleaned & ~rough).any()
 
 
+def test_the_wall_of_bowel_with_contrast_goes_with_it(scan):
+    hu, mask = scan
+    bowel, lumen = np.zeros_like(mask), np.zeros_like(mask)
+    bowel[12:28, 12:32, 34:48] = True
+    lumen[13:27, 13:31, 35:47] = True
+    hu[bowel] = 110
+    hu[lumen] = 220
+    cleaned = without_bright_neighbors(mask | bowel, hu, SPACING)
+    assert cleaned[bowel].mean() < 0.1
+    assert cleaned[mask].mean() > 0.97
+
+
 def test_bright_lesions_and_vessels_inside_the_liver_stay(scan):
     hu, mask = scan
     hu[16:24, 18:26, 16:24] = 190

@@ -328,3 +328,18 @@ def _parsed(path: Path) -> Splits:
         raise InputRefused(f"{path} cannot be read: give a file made by scripts/split_data.py") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputRefused(f"{path.name} is no splits file ({error}): make new splits") from error
+
+
+def cases_to_learn_from(names: list[str], splits: Path | None, part: str | None) -> list[str]:
+    """The cases that a training may use when this part of a splits file is held out.
+
+    Raises:
+        UsageError: only one of the two is given, or the file has no such part.
+        InputRefused: the splits file is damaged.
+    """
+    if (splits is None) != (part is None):
+        raise UsageError("--splits and --part go together: name the part that is held out")
+    if splits is None or part is None:
+        return names
+    held = read_splits(splits).unseen_persons(part)
+    return [name for name in names if person_of(name) not in held]

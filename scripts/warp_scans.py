@@ -1,0 +1,106 @@
+"""Make copies of cached cases whose liver takes another person's shape, as further cases to train stage 2 on.
+
+scripts/warp_scans.py --cache CACHE/stage2 --out CACHE/warped_0 --splits splits.json --part 0
+scripts/train.py ... data.further=[CACHE/warped_0] data.further_share=0.25
+
+Shapes are those of the other cached persons. Some pairs do not fit (``liverseg.training.synth.warped``): the
+next shape is tried, and a case that fits none gets no copy. A copy is named after its case and belongs to its
+person; the shape is somebody else's, so the held-out part is named here already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from liverseg.errors import LiverSegError, UsageError
+from liverseg.training.cache import (
+    STAGE2_SPACING,
+    cached_names,
+    gray_of_hu,
+    hu_of_gray,
+    load_cached,
+    write_cached,
+)
+from liverseg.training.persons import person_of
+from liverseg.training.splits import cases_to_learn_from
+from liverseg.training.synth.warped import WarpRefused, warp_to_shape
+
+# So many shapes are tried for a copy, of some ten seconds each.
+MOST_TRIED = 4
+SPACING = (STAGE2_SPACING,) * 3
+
+log = logging.getLogger("warp_scans")
+
+
+def write_copies(case: str, cache: Path, out: Path, names: Sequence[str], copies: int, seed: int) -> int:
+    """Write the warped copies of one case as cached cases; returns how many.
+
+    Args:
+        names: cases whose livers are the shapes; those of the case's own person are passed over.
+    """
+    known = load_cached(cache, case)
+    others = [name for name in names if person_of(name) != person_of(case)]
+    if known.image is None or not others:
+        return 0
+    hu, label = hu_of_gray(known.image.numpy()), known.label.numpy()
+    rng = np.random.default_rng((seed, zlib.crc32(case.encode())))
+    shapes = iter(rng.permutation(others)[: MOST_TRIED * copies])
+    written = 0
+    for name in shapes:
+        shape = load_cached(cache, str(name)).label.numpy() > 0
+        try:
+            warped = warp_to_shape(hu, label, SPACING, shape, SPACING)
+        except WarpRefused as refusal:
+            log.info("%s as %s: %s", case, name, refusal)
+            continue
+        write_cached(out, f"{case}_warped_{written}", warped.label, gray_of_hu(warped.hu), known.known, None)
+        written += 1
+        if written == copies:
+            break
+    return written
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True, help="cache of stage 2")
+    parser.add_argument("--out", type=Path, required=True, help="cache folder to write to")
+    parser.add_argument("--copies", type=int, default=2, help="of each case")
+    parser.add_argument("--splits", type=Path, help="splits file; without it all cases are used")
+    parser.add_argument("--part", help="part of the splits file that is held out")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=None, help="all cores when not given")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        if arguments.copies < 1:
+            raise UsageError("--copies must be at least 1")
+        names = cases_to_learn_from(cached_names(arguments.cache), arguments.splits, arguments.part)
+        names = [name for name in names if not name.startswith("phantom_")]
+        work = partial(
+            write_copies,
+            cache=arguments.cache,
+            out=arguments.out,
+            names=names,
+            copies=arguments.copies,
+            seed=arguments.seed,
+        )
+        with ProcessPoolExecutor(arguments.processes) as pool:
+            made = list(pool.map(work, names))
+    except LiverSegError as error:
+        print(f"warp_scans: {error}", file=sys.stderr)
+        return error.exit_code
+    log.info("%d copies of %d cases", sum(made), sum(1 for count in made if count))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
