@@ -7,8 +7,12 @@ a cyst within the liver was never left out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cc3d
+import edt
 import numpy as np
+from scipy import ndimage
 
 # A claim is no lesion when so much of it lies beside stage 1's liver,
 OUTSIDE_SHARE = 0.05
@@ -16,9 +20,14 @@ OUTSIDE_SHARE = 0.05
 FLUID_HU = 35.0
 # and the liver's tissue is so much brighter: in a fatty or an unenhanced liver a tumor is as dark.
 DARKER_HU = 35.0
+# A lesion beside it stays: what lies further from the fluid than its wall, is twice as thick, and not tiny.
+WALL_MM = 3.0
+SMALLEST_BESIDE_ML = 1.0
 
 
-def rim_fluid(lesions: np.ndarray, liver: np.ndarray, rough: np.ndarray, hu: np.ndarray) -> np.ndarray:
+def rim_fluid(
+    lesions: np.ndarray, liver: np.ndarray, rough: np.ndarray, hu: np.ndarray, spacing: Sequence[float]
+) -> np.ndarray:
     """Which of the claimed lesions are fluid at the liver's rim.
 
     Args:
@@ -26,9 +35,10 @@ def rim_fluid(lesions: np.ndarray, liver: np.ndarray, rough: np.ndarray, hu: np.
         liver: bool, of the same shape, lesions included.
         rough: bool (z, y, x), stage 1's own liver over the same box, on any grid.
         hu: of the shape of ``lesions``.
+        spacing: of their grid, in mm (z, y, x).
 
     Returns:
-        bool, inside ``lesions``: whole claims (26-connected).
+        bool, inside ``lesions``: whole claims (26-connected), but for lesions that touch the fluid.
     """
     fluid = np.zeros_like(lesions)
     tissue = hu[liver & ~lesions]
@@ -44,8 +54,21 @@ def rim_fluid(lesions: np.ndarray, liver: np.ndarray, rough: np.ndarray, hu: np.
             continue
         voxels = np.argwhere(own) + [part.start for part in boxes[number]]
         if np.mean(~_at(rough, voxels, lesions.shape)) >= OUTSIDE_SHARE:
-            fluid[boxes[number]] |= own
+            fluid[boxes[number]] |= own & ~_beside_fluid(own, hu[boxes[number]], spacing)
     return fluid
+
+
+def _beside_fluid(claim: np.ndarray, hu: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """The solid parts of a claim that is mostly fluid: a lesion beside the gallbladder."""
+    steps = tuple(spacing)
+    dark = claim & (ndimage.uniform_filter(hu.astype(np.float32), 3) <= FLUID_HU)
+    beyond = np.pad(claim & (edt.edt(~dark, anisotropy=steps) > WALL_MM), 1)
+    core = edt.edt(beyond, anisotropy=steps) > WALL_MM
+    solid = (beyond & (edt.edt(~core, anisotropy=steps) <= WALL_MM))[1:-1, 1:-1, 1:-1]
+    parts = cc3d.connected_components(solid, connectivity=6)
+    kept = np.bincount(parts.ravel()) * float(np.prod(steps)) / 1000 >= SMALLEST_BESIDE_ML
+    kept[0] = False
+    return np.asarray(kept[parts])
 
 
 def _at(mask: np.ndarray, voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -281,7 +281,7 @@ def find_lesions(
         return None, ran
     liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
     lesions = lesion_masks_from_scores(lesion_score, liver, crop, spacing, rules)
-    fluid = rim_fluid(lesions, liver, known.numpy() > 0, crop)
+    fluid = rim_fluid(lesions, liver, known.numpy() > 0, crop, spacing)
     liver, lesions = liver & ~fluid, lesions & ~fluid
     vessels = vessels_in(scores, card.classes, liver & ~lesions)
     return FineMasks(
