@@ -12,12 +12,10 @@ folds leave both out; pasted lesions are somebody else's, so the held-out part i
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -27,14 +25,13 @@ from liverseg.errors import InputRefused, LiverSegError, UsageError
 from liverseg.training.cache import (
     STAGE2_SPACING,
     CachedCase,
-    cached_names,
     gray_of_hu,
     hu_of_gray,
     load_cached,
     write_cached,
 )
 from liverseg.training.persons import person_of
-from liverseg.training.splits import cases_to_learn_from
+from liverseg.training.synth.copies import cases_to_copy, copies_parser, copy_all
 from liverseg.training.synth.pasted import LesionLibrary, build_library, paste_lesions
 from liverseg.training.synth.planted import plant_lesions
 from liverseg.training.synth.recipe import LesionRecipe
@@ -42,8 +39,6 @@ from liverseg.training.synth.recipe import LesionRecipe
 Spacing = tuple[float, float, float]
 # Smaller lesions than so many voxels of radius are no business of a coarse grid.
 LEAST_VOXELS = 4 / 3
-
-log = logging.getLogger("plant_lesions")
 
 
 def library_of(cache: Path, names: Sequence[str], spacing: Spacing) -> LesionLibrary:
@@ -107,24 +102,15 @@ def write_copies(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, required=True, help="cache of stage 2")
-    parser.add_argument("--out", type=Path, required=True, help="cache folder to write to")
-    parser.add_argument("--copies", type=int, default=8, help="of each case")
+    parser = copies_parser(__doc__, copies=8)
     parser.add_argument("--spacing", type=float, default=STAGE2_SPACING, help="of the cache in mm; 1.5")
     parser.add_argument("--pasted", action="store_true", help="real lesions of the other cases, moved")
-    parser.add_argument("--splits", type=Path, help="splits file; without it all cases are used")
-    parser.add_argument("--part", help="part of the splits file that is held out")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=None, help="all cores when not given")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        if arguments.copies < 1:
-            raise UsageError("--copies must be at least 1")
         if not arguments.spacing > 0:
             raise UsageError("--spacing must be above 0")
-        names = cases_to_learn_from(cached_names(arguments.cache), arguments.splits, arguments.part)
+        names = cases_to_copy(arguments)
         spacing = (arguments.spacing,) * 3
         work = partial(
             write_copies,
@@ -135,12 +121,10 @@ def main() -> int:
             spacing=spacing,
             library=library_of(arguments.cache, names, spacing) if arguments.pasted else None,
         )
-        with ProcessPoolExecutor(arguments.processes) as pool:
-            made = list(pool.map(work, names))
+        copy_all(names, work, arguments.processes)
     except LiverSegError as error:
         print(f"plant_lesions: {error}", file=sys.stderr)
         return error.exit_code
-    log.info("%d copies of %d cases", sum(made), sum(1 for count in made if count))
     return 0
 
 

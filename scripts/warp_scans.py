@@ -10,28 +10,25 @@ person; the shape is somebody else's, so the held-out part is named here already
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from liverseg.errors import LiverSegError, UsageError
+from liverseg.errors import LiverSegError
 from liverseg.training.cache import (
     STAGE2_SPACING,
-    cached_names,
     gray_of_hu,
     hu_of_gray,
     load_cached,
     write_cached,
 )
 from liverseg.training.persons import person_of
-from liverseg.training.splits import cases_to_learn_from
+from liverseg.training.synth.copies import cases_to_copy, copies_parser, copy_all
 from liverseg.training.synth.warped import WarpRefused, warp_to_shape
 
 # So many shapes are tried for a copy, of some ten seconds each.
@@ -53,9 +50,8 @@ def write_copies(case: str, cache: Path, out: Path, names: Sequence[str], copies
         return 0
     hu, label = hu_of_gray(known.image.numpy()), known.label.numpy()
     rng = np.random.default_rng((seed, zlib.crc32(case.encode())))
-    shapes = iter(rng.permutation(others)[: MOST_TRIED * copies])
     written = 0
-    for name in shapes:
+    for name in rng.permutation(others)[: MOST_TRIED * copies]:
         shape = load_cached(cache, str(name)).label.numpy() > 0
         try:
             warped = warp_to_shape(hu, label, SPACING, shape, SPACING)
@@ -70,21 +66,10 @@ def write_copies(case: str, cache: Path, out: Path, names: Sequence[str], copies
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, required=True, help="cache of stage 2")
-    parser.add_argument("--out", type=Path, required=True, help="cache folder to write to")
-    parser.add_argument("--copies", type=int, default=2, help="of each case")
-    parser.add_argument("--splits", type=Path, help="splits file; without it all cases are used")
-    parser.add_argument("--part", help="part of the splits file that is held out")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=None, help="all cores when not given")
-    arguments = parser.parse_args()
+    arguments = copies_parser(__doc__, copies=2).parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        if arguments.copies < 1:
-            raise UsageError("--copies must be at least 1")
-        names = cases_to_learn_from(cached_names(arguments.cache), arguments.splits, arguments.part)
-        names = [name for name in names if not name.startswith("phantom_")]
+        names = [name for name in cases_to_copy(arguments) if not name.startswith("phantom_")]
         work = partial(
             write_copies,
             cache=arguments.cache,
@@ -93,12 +78,10 @@ def main() -> int:
             copies=arguments.copies,
             seed=arguments.seed,
         )
-        with ProcessPoolExecutor(arguments.processes) as pool:
-            made = list(pool.map(work, names))
+        copy_all(names, work, arguments.processes)
     except LiverSegError as error:
         print(f"warp_scans: {error}", file=sys.stderr)
         return error.exit_code
-    log.info("%d copies of %d cases", sum(made), sum(1 for count in made if count))
     return 0
 
 

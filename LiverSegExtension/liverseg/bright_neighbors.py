@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from liverseg.geometry import bounding_box
+from liverseg.postprocess import opened
 
 # How much brighter than the liver's commonest value, in HU. Portal and hepatic veins are about 40 to 60
 # brighter, but lie inside.
@@ -69,8 +70,7 @@ def _without_rind(mask: np.ndarray, taken: np.ndarray, spacing: Sequence[float])
     assert box is not None
     # Beyond the ends of the scan the liver goes on.
     part = np.pad(mask[box], [(m, m) for m in margin], mode="edge")
-    core = edt.edt(part, anisotropy=tuple(spacing)) > RIND_MM
-    thick = edt.edt(~core, anisotropy=tuple(spacing)) <= RIND_MM
+    thick = opened(part, spacing, RIND_MM)
     near = edt.edt(~taken[box], anisotropy=tuple(spacing)) <= NEAR_MM
     inner = tuple(slice(m, m + n) for m, n in zip(margin, mask[box].shape, strict=True))
     kept = mask.copy()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cc3d
+import edt
 import numpy as np
 
 from liverseg.geometry import bounding_box
@@ -102,6 +103,13 @@ def merge_crumbs(segments: np.ndarray, fixed: np.ndarray | None = None) -> np.nd
         if votes.sum() > 0:
             result[wide][own] = np.argmax(votes)
     return result
+
+
+def opened(mask: np.ndarray, spacing: Sequence[float], radius_mm: float) -> np.ndarray:
+    """What of a mask a ball of this radius reaches that fits into it; beyond the grid it goes on."""
+    steps = tuple(spacing)
+    core = edt.edt(mask, anisotropy=steps) > radius_mm
+    return mask & (edt.edt(~core, anisotropy=steps) <= radius_mm)
 
 
 def dilate(mask: np.ndarray) -> np.ndarray:

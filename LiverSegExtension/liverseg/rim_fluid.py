@@ -14,6 +14,8 @@ import edt
 import numpy as np
 from scipy import ndimage
 
+from liverseg.postprocess import opened
+
 # A claim is no lesion when so much of it lies beside stage 1's liver,
 OUTSIDE_SHARE = 0.05
 # its median is that of bile or bowel fluid,
@@ -63,8 +65,7 @@ def _beside_fluid(claim: np.ndarray, hu: np.ndarray, spacing: Sequence[float]) -
     steps = tuple(spacing)
     dark = claim & (ndimage.uniform_filter(hu.astype(np.float32), 3) <= FLUID_HU)
     beyond = np.pad(claim & (edt.edt(~dark, anisotropy=steps) > WALL_MM), 1)
-    core = edt.edt(beyond, anisotropy=steps) > WALL_MM
-    solid = (beyond & (edt.edt(~core, anisotropy=steps) <= WALL_MM))[1:-1, 1:-1, 1:-1]
+    solid = opened(beyond, steps, WALL_MM)[1:-1, 1:-1, 1:-1]
     parts = cc3d.connected_components(solid, connectivity=6)
     kept = np.bincount(parts.ravel()) * float(np.prod(steps)) / 1000 >= SMALLEST_BESIDE_ML
     kept[0] = False

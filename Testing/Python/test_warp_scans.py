@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from liverseg.training.cache import Known, cached_names, gray_of_hu, load_cached, write_cached
+from liverseg.training.splits import Part, Splits, write_splits
 
 
 def small_liver(stretch: float) -> tuple[np.ndarray, np.ndarray]:
@@ -31,17 +31,9 @@ def cache(tmp_path) -> Path:
     known = Known(lesions=True, vessels="none")
     for case, length in (("ircad_05", 1.0), ("ircad_14", 1.12), ("lits_000", 1.35)):
         write_cached(tmp_path / "cache", case, *small_liver(length), known, None)
-    splits = {
-        "format": 1,
-        "kind": "k-fold",
-        "adapter": "test",
-        "seed": 1,
-        "parts": [
-            {"name": "0", "persons": ["lits_000"], "cases": ["lits_000"]},
-            {"name": "1", "persons": ["ircad_005", "ircad_014"], "cases": ["ircad_05", "ircad_14"]},
-        ],
-    }
-    (tmp_path / "splits.json").write_text(json.dumps(splits))
+    own = Part("1", ("ircad_005", "ircad_014"), ("ircad_05", "ircad_14"))
+    parts = (Part("0", ("lits_000",), ("lits_000",)), own)
+    write_splits(Splits("k-fold", "project-roi", 1, parts), tmp_path / "splits.json")
     return tmp_path / "cache"
 
 
