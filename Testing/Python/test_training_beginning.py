@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from liverseg.errors import InputRefused, UsageError
+from liverseg.training.beginning import has_coarser_outputs
 from liverseg.training.config import DataConfig, OptimizerConfig, TaskConfig
 from liverseg.training.export import export_bundle
 from liverseg.training.kept_settings import SETTINGS
@@ -61,6 +62,26 @@ def test_a_run_begins_with_the_network_of_a_bundle(cache, first, tmp_path):
     train(tiny_run(cache, tmp_path / "fine", begin_from=str(tmp_path / "bundle"), optimizer=STILL, seed=7))
     name = "network.output_block.conv.conv.weight"
     torch.testing.assert_close(weights(tmp_path / "fine")[name], weights(first)[name], rtol=0, atol=2e-3)
+
+
+def test_a_run_that_begins_with_a_bundle_trains_no_coarser_outputs_beside_it_and_goes_on_so(
+    cache, first, tmp_path, caplog
+):
+    assert has_coarser_outputs(weights(first))
+    export_bundle(tmp_path / "bundle", "a", {"stage2": first}, {})
+    fine = tiny_run(cache, tmp_path / "fine", begin_from=str(tmp_path / "bundle"), optimizer=STILL)
+    with caplog.at_level("INFO", logger="liverseg"):
+        train(replace(fine, trainer=replace(fine.trainer, stop_after=1, steps_an_epoch=1)))
+    assert "goes on without (deep_supervision 0)" in caplog.text
+    assert not has_coarser_outputs(weights(tmp_path / "fine"))
+    train(replace(fine, trainer=replace(fine.trainer, steps_an_epoch=1)))
+    assert not has_coarser_outputs(weights(tmp_path / "fine"))
+    # So do runs that begin with this one, and one may leave them out by its own settings.
+    train(tiny_run(cache, tmp_path / "finer", begin_from=str(tmp_path / "fine")))
+    assert not has_coarser_outputs(weights(tmp_path / "finer"))
+    alone = replace(fine.task, deep_supervision=0)
+    train(tiny_run(cache, tmp_path / "alone", begin_from=str(first), task=alone))
+    assert not has_coarser_outputs(weights(tmp_path / "alone"))
 
 
 def test_weights_that_saw_a_person_who_is_held_out_are_refused_and_nothing_is_written(cache, first, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from liverseg.training.roads import config_of_settings, task_facts
 
 # Weights of a Lightning module are named after its attribute.
 _PREFIX = "network."
+# Of the outputs of coarser levels, in MONAI's DynUNet, which keeps each under two names.
+_COARSER = ("deep_supervision_heads.", ".super_head.")
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def begin_with(
     weights = {
         name: _with_new_classes(value, own[name], known, len(classes)) if name in own else value
         for name, value in beginning.weights.items()
+        if name in own or not has_coarser_outputs([name])
     }
     strange = sorted(name for name in weights if name not in own or own[name].shape != weights[name].shape)
     if strange:
@@ -142,6 +145,15 @@ def begin_with(
             "set task.filters, task.kernels and network as they were there"
         )
     network.load_state_dict(weights, strict=False)
+
+
+def has_coarser_outputs(names: Iterable[str]) -> bool:
+    """Whether weights of these names give outputs of coarser levels (deep supervision).
+
+    Those of a bundle do not. Outputs that begin anew beside weights that have learned cost these what they
+    know: their loss is the larger one, and the network follows it.
+    """
+    return any(part in name for name in names for part in _COARSER)
 
 
 def _with_new_classes(value: torch.Tensor, own: torch.Tensor, known: int, wanted: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from liverseg.errors import UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
-from liverseg.training.beginning import Beginning, begin_with, read_beginning
+from liverseg.training.beginning import Beginning, begin_with, has_coarser_outputs, read_beginning
 from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached, with_aorta
 from liverseg.training.checkpoints import BEST, LAST, WholeCheckpoints, told_plainly
@@ -180,6 +180,22 @@ def _beginning(config: RunConfig, folder: Path) -> Beginning | None:
     return read_beginning(Path(config.begin_from), config.task.name)
 
 
+def _coarser_outputs(config: RunConfig, folder: Path, beginning: Beginning | None) -> int:
+    """As many as the settings ask for; none where the weights that the run goes on from have none."""
+    last = folder / LAST
+    if last.exists() and config.begin_from:
+        state = WholeCheckpoints().load_checkpoint(last, map_location="cpu", weights_only=False)
+        names = list(state["state_dict"])
+    elif beginning is not None:
+        names = list(beginning.weights)
+    else:
+        return config.task.deep_supervision
+    if not config.task.deep_supervision or has_coarser_outputs(names):
+        return config.task.deep_supervision
+    log.info("begins with weights without outputs of coarser levels: it goes on without (deep_supervision 0)")
+    return 0
+
+
 def _loggers(config: RunConfig, folder: Path) -> list[Logger]:
     loggers: list[Logger] = [TensorBoardLogger(str(folder), name="", version="tensorboard")]
     if config.trainer.wandb:
@@ -249,9 +265,10 @@ def _train(config: RunConfig) -> Path:
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     pl.seed_everything(config.seed)
+    beginning = _beginning(config, folder)
     module = TaskModule(
         described_network(config, normalization),
-        config.task.deep_supervision,
+        _coarser_outputs(config, folder, beginning),
         task_facts(config).foreground_from,
         config.optimizer,
         config.trainer.steps,
@@ -259,7 +276,6 @@ def _train(config: RunConfig) -> Path:
     )
     if config.network.pretrained:
         load_imagenet_weights(module.network, Path(config.network.pretrained))
-    beginning = _beginning(config, folder)
     if beginning:
         begin_with(module.network, task_facts(config).classes, beginning, unseen)
     keep_settings(
