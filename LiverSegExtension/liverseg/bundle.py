@@ -50,6 +50,8 @@ class NetworkCard:
         grid: ``{"spacing_mm": [z, y, x], "voxels": [z, y, x]}`` where the grid is not isotropic, see
             :meth:`grid_spacing`; empty otherwise.
         overlap: share of a window that its neighbors cover; None for the engine's own.
+        views: (spacing in mm, share of the average) of each grid that the network looks at, see
+            :mod:`liverseg.views`; empty for its own grid alone.
     """
 
     stage: str
@@ -62,6 +64,7 @@ class NetworkCard:
     sha256: str
     grid: dict[str, Any] = field(default_factory=dict)
     overlap: float | None = None
+    views: tuple[tuple[float, float], ...] = ()
 
     def grid_spacing(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, float, float]:
         """The voxel size (z, y, x) in mm that the network wants for a scan.
@@ -116,6 +119,7 @@ def read_bundle(folder: Path) -> Bundle:
                 sha256=str(entry["sha256"]),
                 grid=_read_grid(entry.get("grid")),
                 overlap=None if entry.get("overlap") is None else float(entry["overlap"]),
+                views=_read_views(entry),
             )
             for stage, entry in card["networks"].items()
         }
@@ -138,6 +142,17 @@ def _read_grid(entry: dict[str, Any] | None) -> dict[str, Any]:
     if len(spacing) != 3 or len(voxels) != 3 or min(*spacing, *voxels) < 0:
         raise ValueError("its grid needs three spacings and three numbers of voxels, none below 0")
     return {"spacing_mm": spacing, "voxels": voxels}
+
+
+def _read_views(entry: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+    views = tuple((float(spacing), float(share)) for spacing, share in entry.get("views") or ())
+    if not views:
+        return ()
+    if entry.get("grid") or min(min(view) for view in views) <= 0:
+        raise ValueError("views need a grid of one spacing, and spacings and shares above 0")
+    if abs(sum(share for _, share in views) - 1) > 1e-3:
+        raise ValueError("the shares of its views do not sum to 1")
+    return views
 
 
 def installed_bundles() -> list[Bundle]:

@@ -26,6 +26,7 @@ from liverseg.progress import Progress, silent
 from liverseg.resample import grid_for_spacing, resize, resize_mask
 from liverseg.rim_fluid import rim_fluid
 from liverseg.slicewise import card_scores
+from liverseg.views import scores_in_views
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +246,7 @@ def find_lesions(
     Args:
         hu: (z, y, x) canonical CT, whole.
         spacing: voxel size in mm (z, y, x).
-        quality: "fast" or "full": how far windows overlap.
+        quality: "fast" or "full": how far windows overlap, and whether all views of the card are looked at.
         largest_tile: factor on the card's patch (1 or 0.5).
     """
     network = load_network(bundle, "stage2")
@@ -254,18 +255,21 @@ def find_lesions(
     target = card.grid_spacing(hu.shape, spacing)
     shape = grid_for_spacing(crop.shape, spacing, target)
     window = hu_window(card)
-    image = resize(torch.from_numpy(normalize_hu(crop, window)), shape)
+    finest = torch.from_numpy(normalize_hu(crop, window))
+    image = resize(finest, shape)
     known = mask_on_crop(rough, hu.shape, shape)
     shown = without_hollows(known, torch.from_numpy(hu_of(image.numpy(), window)), target)
     near = grown(shown, int(round(REACH_MM / min(target))))
     # A network that was trained on the CT alone does not see stage 1's liver.
-    inputs = torch.stack([image, shown][: int(card.network["in_channels"])])
+    masks = [shown][: int(card.network["in_channels"]) - 1]
     overlap = OVERLAP[quality] if card.overlap is None else card.overlap
-    scores, ran = on_ladder(
-        device,
-        lambda rung: card_scores(network, card, inputs, rung, overlap, near, progress),
-        largest_tile,
-    )
+
+    def look(rung: Rung) -> torch.Tensor:
+        if card.views and quality == "full":
+            return scores_in_views(network, card, finest, spacing, masks, near, rung, overlap, progress)
+        return card_scores(network, card, torch.stack([image, *masks]), rung, overlap, near, progress)
+
+    scores, ran = on_ladder(device, look, largest_tile)
     scores[1:] *= near
     rules = rules_from_card(bundle.card.get("postprocessing", {}))
     lesion = score_of("lesion", scores, card.classes)
