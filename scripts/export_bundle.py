@@ -27,6 +27,12 @@ def card_facts(facts: Path | None, confidence: Path | None) -> dict[str, Any]:
     return told
 
 
+def view(text: str) -> tuple[float, float]:
+    """A spacing in mm and a share, from ``1.25:0.4``."""
+    spacing, share = text.split(":")
+    return float(spacing), float(share)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
@@ -37,12 +43,20 @@ def main() -> int:
     parser.add_argument(
         "--confidence", type=Path, help="confidence.json of scripts/calibrate_confidence.py, for the card"
     )
+    parser.add_argument(
+        "--views",
+        nargs="+",
+        type=view,
+        default=[],
+        metavar="MM:SHARE",
+        help="grids that stage 2 looks at, averaged, as 1.25:0.4 1.5:0.4 1.8:0.2",
+    )
     parser.add_argument("--eight-bits", action="store_true", help="weights of half the size, 1/254 exact")
     arguments = parser.parse_args()
     runs = {stage: run for stage in STAGES if (run := getattr(arguments, stage)) is not None}
     try:
         facts = card_facts(arguments.facts, arguments.confidence)
-        export_bundle(arguments.out, arguments.name, runs, facts, arguments.eight_bits)
+        export_bundle(arguments.out, arguments.name, runs, facts, arguments.eight_bits, arguments.views)
     except LiverSegError as error:
         print(f"export_bundle: {error}", file=sys.stderr)
         return error.exit_code

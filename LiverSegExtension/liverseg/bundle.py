@@ -119,7 +119,7 @@ def read_bundle(folder: Path) -> Bundle:
                 sha256=str(entry["sha256"]),
                 grid=_read_grid(entry.get("grid")),
                 overlap=None if entry.get("overlap") is None else float(entry["overlap"]),
-                views=_read_views(entry),
+                views=read_views(entry),
             )
             for stage, entry in card["networks"].items()
         }
@@ -144,7 +144,12 @@ def _read_grid(entry: dict[str, Any] | None) -> dict[str, Any]:
     return {"spacing_mm": spacing, "voxels": voxels}
 
 
-def _read_views(entry: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+def read_views(entry: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+    """The views of a network's entry in a card, (spacing in mm, share) each.
+
+    Raises:
+        ValueError: they make no average, or the network's grid has not one spacing.
+    """
     views = tuple((float(spacing), float(share)) for spacing, share in entry.get("views") or ())
     if not views:
         return ()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from liverseg.bundle import read_bundle
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.beginning import has_coarser_outputs
 from liverseg.training.config import DataConfig, OptimizerConfig, TaskConfig
@@ -145,3 +146,12 @@ def test_a_beginning_that_is_none_is_refused_in_one_line(cache, first, tmp_path,
         train(tiny_run(cache, tmp_path / "fine", begin_from=str(folder)))
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "fine").exists()
+
+
+def test_views_go_into_the_card_and_those_that_make_no_average_leave_nothing(first, tmp_path):
+    views = ((1.25, 0.4), (1.5, 0.6))
+    export_bundle(tmp_path / "seen", "a", {"stage2": first}, {}, views=views)
+    assert read_bundle(tmp_path / "seen").networks["stage2"].views == views
+    with pytest.raises(UsageError, match="views: .*do not sum to 1"):
+        export_bundle(tmp_path / "wrong", "a", {"stage2": first}, {}, views=((1.25, 0.4),))
+    assert not (tmp_path / "wrong").exists()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from liverseg.bundle import save_network
-from liverseg.errors import InputRefused
+from liverseg.bundle import read_views, save_network
+from liverseg.errors import InputRefused, UsageError
 from liverseg.networks import build_network, training_only
 from liverseg.training.checkpoints import LAST
 from liverseg.training.kept_settings import SETTINGS, began_with, further_names
@@ -116,7 +117,12 @@ def fits_stage(entry: dict[str, Any], stage: str) -> bool:
 
 
 def export_bundle(
-    folder: Path, name: str, runs: dict[str, Path], facts: dict[str, Any], eight_bits: bool = False
+    folder: Path,
+    name: str,
+    runs: dict[str, Path],
+    facts: dict[str, Any],
+    eight_bits: bool = False,
+    views: Sequence[tuple[float, float]] = (),
 ) -> None:
     """Write weights and card of the given runs into ``folder``; other networks of its card are kept.
 
@@ -126,21 +132,36 @@ def export_bundle(
         runs: run folder for each stage to write.
         facts: what else the card says (sources, license, results); merged over what it said.
         eight_bits: write the weights in eight bits instead of half precision.
+        views: (spacing in mm, share) of the grids that stage 2 looks at, where it is written.
 
     Raises:
+        UsageError: views that make no average.
         InputRefused: a folder holds no run, or that of another network.
     """
     path = folder / "card.json"
     card = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     card.update({"format": 1, "name": name, **facts})
     networks = card.setdefault("networks", {})
-    for stage, run in runs.items():
-        network, entry = trained_network(run)
-        if not fits_stage(entry, stage):
-            raise InputRefused(f"{run} trained another network than {stage}")
+    trained = {stage: _checked(run, stage, views) for stage, run in runs.items()}
+    for stage, (network, entry) in trained.items():
         file = f"{stage}.safetensors"
         sha256 = save_network(network, folder / file, eight_bits)
         parameters = sum(p.numel() for p in network.parameters())
         networks[stage] = {**entry, "file": file, "sha256": sha256, "parameters": parameters}
     card["held_out"] = unseen_cases(list(networks.values()))
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def _checked(
+    run: Path, stage: str, views: Sequence[tuple[float, float]]
+) -> tuple[torch.nn.Module, dict[str, Any]]:
+    network, entry = trained_network(run)
+    if not fits_stage(entry, stage):
+        raise InputRefused(f"{run} trained another network than {stage}")
+    if stage == "stage2" and views:
+        entry["views"] = [list(view) for view in views]
+        try:
+            read_views(entry)
+        except ValueError as error:
+            raise UsageError(f"views: {error}") from error
+    return network, entry
