@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
+from liverseg import stages
+from liverseg.bundle import Bundle, NetworkCard
 from liverseg.rim_fluid import rim_fluid
 
 SHAPE = (40, 60, 60)
@@ -65,3 +70,35 @@ def test_without_lesions_or_without_other_tissue_nothing_is_taken_off():
     lesions, liver, rough, hu = scene(12)
     assert not rim_fluid(np.zeros(SHAPE, dtype=bool), liver, rough, hu, SPACING).any()
     assert not rim_fluid(lesions, lesions, rough, hu, SPACING).any()
+
+
+class UnsureOfBile(torch.nn.Module):
+    """Liver where the CT is as bright as liver; of bile it thinks half that it is a lesion and half liver."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hu = x[:, :1] * 400 - 160
+        liver, bile = (hu - 110).abs() < 40, (hu - 12).abs() < 40
+        lesion = torch.where(bile, 0.5, 1e-4)
+        tissue = torch.where(liver, 0.99, torch.where(bile, 0.45, 1e-4))
+        return torch.cat([(1 - lesion - tissue).clamp(1e-4), tissue, lesion], dim=1).log()
+
+
+@pytest.mark.parametrize("peak", [0.3, 0.9], ids=["a claim", "too unsure for a claim"])
+def test_bile_is_taken_off_the_liver_whether_it_is_claimed_as_a_lesion_or_not(monkeypatch, peak):
+    bile, liver, rough, hu = scene(12)
+    network = {"name": "DynUNet", "in_channels": 2, "out_channels": 3, "filters": [4, 8, 8]}
+    classes = ("background", "liver", "lesion")
+    card = NetworkCard("stage2", network, 1.5, (32, 32, 32), (-160.0, 240.0), classes, "", "")
+    monkeypatch.setattr(stages, "load_network", lambda bundle, stage: UnsureOfBile())
+    rules = {"postprocessing": {"smallest_peak": peak, "lesion_threshold": 0.2}}
+    found, _ = stages.find_lesions(
+        hu,
+        SPACING,
+        stages.RoughLiver(rough, (slice(0, 40), slice(0, 60), slice(0, 60))),
+        Bundle(Path("made-up"), "made up", rules, {"stage2": card}),
+        "cpu",
+    )
+    assert found is not None
+    assert np.count_nonzero(found.liver & bile) < 0.1 * np.count_nonzero(bile)
+    assert np.count_nonzero(found.liver & liver & ~bile) > 0.9 * np.count_nonzero(liver & ~bile)
+    assert not found.lesions.any()
