@@ -115,14 +115,17 @@ def figures(probability: np.ndarray, found: FoundLesions, bins: int) -> dict[str
 def calibrated(found: FoundLesions, bins: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The card's block, and the probability of each lesion by every way, raw or cross-validated by person.
 
-    The lowest Brier score counts: a calibration that does not lower it on unseen persons is none.
+    The lowest Brier score counts: a calibration that does not lower it on unseen persons is none. One whose
+    confidence falls as a score rises is not chosen: it says by which rules few claims were let through.
     """
     rows, truth, persons = found.features, found.is_true, found.persons
     ways = {RAW: rows[:, 0]}
     ways |= {name: calibration.cross_validated(rows, truth, persons, fit) for name, fit in WAYS.items()}
     judged = {name: figures(values, found, bins) for name, values in ways.items()}
-    chosen = min(judged, key=lambda name: judged[name]["brier"])
-    block = calibration.card_block(None if chosen == RAW else WAYS[chosen](rows, truth))
+    fitted = {name: fit(rows, truth) for name, fit in WAYS.items()}
+    rising = [name for name in judged if name == RAW or _rises(fitted[name])]
+    chosen = min(rising, key=lambda name: judged[name]["brier"])
+    block = calibration.card_block(None if chosen == RAW else fitted[chosen])
     block["fitted_on"] = {
         "persons": len(set(persons)),
         "true_lesions": int(truth.sum()),
@@ -130,6 +133,11 @@ def calibrated(found: FoundLesions, bins: int) -> tuple[dict[str, Any], dict[str
     }
     block["cross_validation_by_person"] = {"chosen": chosen, **judged}
     return block, ways
+
+
+def _rises(fitted: object) -> bool:
+    """Whether no weight of a score (mean, peak) is below 0; curves rise by themselves."""
+    return all(weight >= 0 for weight in getattr(fitted, "weights", ())[:2])
 
 
 def table(block: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "liverseg-1.5"
+DEFAULT_MODEL = "liverseg-1.6"
 STAGES = ("stage1", "stage2", "couinaud")
 # MONAI's DynUNet lists the same layers twice in its state: by their own names and inside this chain.
 _SECOND_NAMES = ("skip_layers.", "plane.skip_layers.", "trunk.skip_layers.", "plane.trunk.skip_layers.")

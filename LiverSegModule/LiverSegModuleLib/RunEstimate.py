@@ -1,8 +1,8 @@
 """How long a run takes and how much memory, from what was measured. Free of Qt.
 
 Measured with ``scripts/benchmark.py`` on two cores of a server CPU (AMD EPYC with bf16) and the bundled
-model: 512 x 512 x 300 voxels (79 million) took 19 s and 1.3 GB, another CT of 31 million 21 s and 1.2 GB,
-256 x 256 x 120 (8 million) 0.9 GB. The networks see a grid of fixed spacing, so the time hangs on the size of
+model: 512 x 512 x 300 voxels (79 million) took 25 s and 1.4 GB, another CT of 31 million 25 s and 1.2 GB,
+256 x 256 x 120 (8 million) 1.0 GB. The networks see a grid of fixed spacing, so the time hangs on the size of
 the body, not on the number of voxels; the memory grows with both.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FULL_S = 20.0
+FULL_S = 25.0
 # CPU seconds of one made-up patient (--phantom 120 256 256) against those of "full" with whole tiles.
-# Few windows overlap around a liver, so that "fast" saves little.
-FAST, HALF_TILES = 29.8 / 30.4, 41.5 / 30.4
-BASE_GB, GB_PER_MILLION_VOXELS, HALF_TILES_GB = 1.0, 0.004, -0.06
+# "fast" looks at one grid in place of three.
+FAST, HALF_TILES = 14.7 / 27.5, 31.3 / 27.5
+BASE_GB, GB_PER_MILLION_VOXELS, HALF_TILES_GB = 1.0, 0.0055, 0.1
 GPUS = ("cuda", "mps")
 
 

@@ -231,6 +231,22 @@ def test_scores_that_are_probabilities_already_stay_as_they_are(tmp_path: Path) 
     assert told == {1: 0.7}
 
 
+def test_a_confidence_that_falls_as_a_score_rises_is_not_chosen_however_well_it_fits(tmp_path: Path) -> None:
+    features, _ = made_up_lesions(400)
+    odd = 1 / (1 + np.exp(12 * (features[:, 1] - np.median(features[:, 1]))))
+    truth = np.random.default_rng(3).random(len(features)) < odd
+    with (tmp_path / "odd.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "kind", "id", "confidence_mean", "confidence_max", "volume_ml", "matched"])
+        for n, (row, yes) in enumerate(zip(features, truth, strict=True)):
+            writer.writerow([f"case_{n % 12:02d}", "claim", n, row[0], row[1], np.exp(row[2]), bool(yes)])
+    run("--tables", tmp_path / "odd.csv", "--out", tmp_path / "out")
+    block = json.loads((tmp_path / "out" / "confidence.json").read_text(encoding="utf-8"))
+    figures = block["cross_validation_by_person"]
+    assert figures[LOGISTIC]["brier"] == min(figures[way]["brier"] for way in (RAW, PLATT, RISING, LOGISTIC))
+    assert figures["chosen"] not in (LOGISTIC, PLATT)
+
+
 def test_a_step_in_the_scores_is_followed_by_the_rising_curve(tmp_path: Path) -> None:
     table_of(tmp_path / "step.csv", lambda scores: np.where(scores > 0.4, 0.9, 0.1))
     card = tmp_path / "card.json"

@@ -122,6 +122,6 @@ def test_the_table_says_how_far_a_road_is_from_the_default(scoring, tmp_path):
 
 
 def test_without_our_default_nothing_is_scored(scoring, tmp_path, capsys):
-    words = ["--runs", tmp_path, "--data", tmp_path, "--cases", "lits_000", "--couinaud", "liverseg-1.5"]
+    words = ["--runs", tmp_path, "--data", tmp_path, "--cases", "lits_000", "--couinaud", "liverseg-1.6"]
     assert scoring.main([str(word) for word in (*words, "--out", tmp_path / "out")]) == 2
     assert "without our default" in capsys.readouterr().err

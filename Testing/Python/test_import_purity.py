@@ -47,6 +47,7 @@ NETWORK_MODULES = {
     "liverseg.slicewise",
     "liverseg.stages",
     "liverseg.training",
+    "liverseg.views",
 }
 HEAVY = ("torch", "monai", "vtk", "slicer", "qt", "trame")
 

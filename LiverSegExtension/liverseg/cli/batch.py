@@ -27,7 +27,9 @@ def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "-o", "--out", type=Path, required=True, metavar="OUT", help="folder of the cases' folders"
     )
     p.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
-    p.add_argument("--quality", default="full", choices=("fast", "full"), help="how far windows overlap")
+    p.add_argument(
+        "--quality", default="full", choices=("fast", "full"), help="fast: one look, full: all views"
+    )
     p.add_argument(
         "--tile", default="auto", choices=("auto", "half"), help="half: smaller windows, less memory, slower"
     )

@@ -49,7 +49,9 @@ def _segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _ct(p)
     _out(p)
     p.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
-    p.add_argument("--quality", default="full", choices=("fast", "full"), help="how far windows overlap")
+    p.add_argument(
+        "--quality", default="full", choices=("fast", "full"), help="fast: one look, full: all views"
+    )
     p.add_argument(
         "--tile", default="auto", choices=("auto", "half"), help="half: smaller windows, less memory, slower"
     )
