@@ -72,10 +72,10 @@ def test_time_in_another_module_does_not_count():
 def test_the_estimate_agrees_with_what_was_measured_and_heeds_the_options():
     big, one = 512 * 512 * 300, 512 * 512 * 119
     full = estimate(big, "full", "cpu", "auto")
-    assert full.seconds == pytest.approx(19, abs=2)
-    assert full.gigabytes == pytest.approx(1.3, abs=0.1)
+    assert full.seconds == pytest.approx(25, abs=2)
+    assert full.gigabytes == pytest.approx(1.4, abs=0.1)
     assert estimate(one, "full", "cpu", "auto").seconds == pytest.approx(25, abs=2)
     assert estimate(one, "full", "cpu", "auto").gigabytes == pytest.approx(1.2, abs=0.15)
-    assert estimate(big, "fast", "cpu", "auto").seconds <= full.seconds
+    assert estimate(big, "fast", "cpu", "auto").seconds == pytest.approx(20, abs=2)
     assert estimate(big, "full", "cpu", "half").seconds > full.seconds
     assert estimate(big, "full", "cuda", "auto").on_gpu and not full.on_gpu
