@@ -17,7 +17,7 @@ from liverseg.batch_inputs import BatchInput
 from liverseg.batch_summary import DONE, FAILED, NO_LIVER, CaseRow, write_summary
 from liverseg.case import Case
 from liverseg.errors import Cancelled, InputRefused, LiverSegError
-from liverseg.progress import Progress, silent
+from liverseg.progress import Progress, part_of, silent
 from liverseg.writers import DEFAULT_NAMES, check_output_folder, write_case
 from liverseg.writers.atomic import make_folder
 from liverseg.writers.report_json import read_report
@@ -80,7 +80,8 @@ def run_batch(
                 rows[each.name] = replace(rows[each.name], status="pending", report=None)
             write_summary(list(rows.values()), folder / SUMMARY)
             for place, each in enumerate(todo):
-                listener = _part(progress, place, len(todo), f"{each.name} ({place + 1} of {len(todo)})")
+                low, high = (n / len(todo) for n in (place, place + 1))
+                listener = part_of(progress, low, high, f"{each.name} ({place + 1} of {len(todo)})")
                 rows[each.name] = _one(each, folder / each.name, read_out, names, listener)
                 row = rows[each.name]
                 log.info("case %d: %s, %.1f s", numbers[each.name], row.status, row.seconds or 0.0)
@@ -143,13 +144,6 @@ def _leave(folder: Path) -> None:
             folder.rmdir()
     except OSError as error:
         log.debug("could not tidy up: %s", type(error).__name__)
-
-
-def _part(progress: Progress, place: int, count: int, name: str) -> Progress:
-    def listener(fraction: float, message: str) -> None:
-        progress((place + fraction) / count, f"{name}: {message}")
-
-    return listener
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from liverseg.errors import OutOfMemory, UsageError
 from liverseg.geometry import CanonicalOrder
 from liverseg.labels import AORTA
 from liverseg.measure import label_lesions, measure
-from liverseg.progress import Progress, silent
+from liverseg.progress import Progress, part_of, silent
 from liverseg.reading import describe_input
 from liverseg.uneven import labels_to_read_grid, needs_even_grid, to_even_grid
 from liverseg.volume import Volume
@@ -69,15 +69,6 @@ class Stopwatch:
         yield
         self.seconds[name] = round(time.monotonic() - began, 2)
         log.info("%s: %.1f s", name, self.seconds[name])
-
-
-def part_of(progress: Progress, low: float, high: float, name: str) -> Progress:
-    """A listener that maps 0..1 onto ``low``..``high`` of another one and says the stage's name."""
-
-    def listener(fraction: float, message: str) -> None:
-        progress(low + fraction * (high - low), f"{name}: {message}")
-
-    return listener
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,5 +11,14 @@ class Progress(Protocol):
     def __call__(self, fraction: float, message: str) -> None: ...
 
 
+def part_of(progress: Progress, low: float, high: float, name: str = "") -> Progress:
+    """A listener that maps 0..1 onto ``low``..``high`` of another one; it says the name, if there is one."""
+
+    def listener(fraction: float, message: str) -> None:
+        progress(low + fraction * (high - low), f"{name}: {message}" if name else message)
+
+    return listener
+
+
 def silent(fraction: float, message: str) -> None:
     """A progress listener that does nothing."""

@@ -7,13 +7,14 @@ the average.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 
 from liverseg.bundle import NetworkCard
 from liverseg.device import Rung
-from liverseg.progress import Progress, silent
+from liverseg.progress import Progress, part_of, silent
 from liverseg.resample import grid_for_spacing, resize
 from liverseg.slicewise import card_scores
 
@@ -43,23 +44,14 @@ def scores_in_views(
         (classes, z, y, x) float32 on the CPU.
     """
     shapes = [grid_for_spacing(image.shape, spacing, [step] * 3) for step, _ in card.views]
-    work = [float(torch.Size(shape).numel()) for shape in shapes]
+    voxels = [math.prod(shape) for shape in shapes]
     average: torch.Tensor | None = None
     for number, ((_, share), shape) in enumerate(zip(card.views, shapes, strict=True)):
-        part = _part_of(progress, sum(work[:number]) / sum(work), work[number] / sum(work))
+        low, high = (sum(voxels[:n]) / sum(voxels) for n in (number, number + 1))
         seen = torch.stack([resize(image, shape), *((resize(m, shape) > 0.5).float() for m in masks)])
         where = resize(near.float(), shape) > 0
-        scores = card_scores(network, card, seen, rung, overlap, where, part)
+        scores = card_scores(network, card, seen, rung, overlap, where, part_of(progress, low, high))
         scores = share * resize(scores, near.shape)
         average = scores if average is None else average.add_(scores)
     assert average is not None
     return average
-
-
-def _part_of(progress: Progress, begin: float, share: float) -> Progress:
-    """A listener for one of several passes."""
-
-    def told(fraction: float, message: str) -> None:
-        progress(begin + share * fraction, message)
-
-    return told

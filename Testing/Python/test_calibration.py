@@ -151,7 +151,11 @@ def test_a_damaged_card_is_refused(spoil: dict) -> None:
 
 
 def write_table(path: Path, count: int = 400, **changes: str) -> None:
-    features, truth = made_up_lesions(count)
+    write_claims(path, *made_up_lesions(count), **changes)
+
+
+def write_claims(path: Path, features: np.ndarray, truth: np.ndarray, **changes: str) -> None:
+    """Found lesions (mean, peak, log of the volume) of twelve persons, and which are true."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
             file, ["case", "kind", "id", "confidence_mean", "confidence_max", "volume_ml", "matched"]
@@ -211,11 +215,8 @@ def table_of(path: Path, chance) -> None:
     rng = np.random.default_rng(5)
     scores = rng.uniform(0.02, 0.98, 900)
     truth = rng.random(900) < chance(scores)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["case", "kind", "id", "confidence_mean", "confidence_max", "volume_ml", "matched"])
-        for n, (score, yes) in enumerate(zip(scores, truth, strict=True)):
-            writer.writerow([f"case_{n % 12:02d}", "claim", n, score, 0.99, 1.0, bool(yes)])
+    same = np.ones_like(scores)
+    write_claims(path, np.stack([scores, 0.99 * same, 0 * same], axis=1), truth)
 
 
 def test_scores_that_are_probabilities_already_stay_as_they_are(tmp_path: Path) -> None:
@@ -235,11 +236,7 @@ def test_a_confidence_that_falls_as_a_score_rises_is_not_chosen_however_well_it_
     features, _ = made_up_lesions(400)
     odd = 1 / (1 + np.exp(12 * (features[:, 1] - np.median(features[:, 1]))))
     truth = np.random.default_rng(3).random(len(features)) < odd
-    with (tmp_path / "odd.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["case", "kind", "id", "confidence_mean", "confidence_max", "volume_ml", "matched"])
-        for n, (row, yes) in enumerate(zip(features, truth, strict=True)):
-            writer.writerow([f"case_{n % 12:02d}", "claim", n, row[0], row[1], np.exp(row[2]), bool(yes)])
+    write_claims(tmp_path / "odd.csv", features, truth)
     run("--tables", tmp_path / "odd.csv", "--out", tmp_path / "out")
     block = json.loads((tmp_path / "out" / "confidence.json").read_text(encoding="utf-8"))
     figures = block["cross_validation_by_person"]

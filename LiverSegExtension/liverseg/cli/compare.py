@@ -43,6 +43,7 @@ def run_compare(arguments: argparse.Namespace, listener: Listener) -> int:
         raise UsageError(f"--ct names {len(arguments.ct)} CTs for {len(folders)} folders; give one for each")
     from liverseg.compare import compare_cases, read_time_point
     from liverseg.compare.output import check_folder, write_comparison
+    from liverseg.progress import part_of
 
     check_folder(arguments.out, arguments.overwrite)
     points = []
@@ -50,10 +51,7 @@ def run_compare(arguments: argparse.Namespace, listener: Listener) -> int:
         listener(0.1 * n / len(folders), f"reading scan {n + 1}")
         points.append(read_time_point(folder, arguments.ct[n] if arguments.ct else None))
 
-    def part(fraction: float, message: str) -> None:
-        listener(0.1 + 0.8 * fraction, message)
-
-    comparison = compare_cases(points[0], points[-1], points[1:-1], part)
+    comparison = compare_cases(points[0], points[-1], points[1:-1], part_of(listener, 0.1, 0.9))
     listener(0.9, "writing")
     write_comparison(comparison, arguments.out, arguments.overwrite)
     for warning in comparison.warnings:

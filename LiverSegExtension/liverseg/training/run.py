@@ -183,6 +183,8 @@ def _beginning(config: RunConfig, folder: Path) -> Beginning | None:
 def _coarser_outputs(config: RunConfig, folder: Path, beginning: Beginning | None) -> int:
     """As many as the settings ask for; none where the weights that the run goes on from have none."""
     last = folder / LAST
+    if not config.task.deep_supervision:
+        return 0
     if last.exists() and config.begin_from:
         state = WholeCheckpoints().load_checkpoint(last, map_location="cpu", weights_only=False)
         names = list(state["state_dict"])
@@ -190,7 +192,7 @@ def _coarser_outputs(config: RunConfig, folder: Path, beginning: Beginning | Non
         names = list(beginning.weights)
     else:
         return config.task.deep_supervision
-    if not config.task.deep_supervision or has_coarser_outputs(names):
+    if has_coarser_outputs(names):
         return config.task.deep_supervision
     log.info("begins with weights without outputs of coarser levels: it goes on without (deep_supervision 0)")
     return 0
