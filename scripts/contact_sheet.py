@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from liverseg.errors import InputRefused, LiverSegError
-from liverseg.training.cache import STAGE2_SPACING, cached_names, hu_of_gray
+from liverseg.training.cache import STAGE1_SPACING, STAGE2_SPACING, cached_names, hu_of_gray
 from liverseg.training.persons import person_of
+from liverseg.training.synth.bulging import grow_at_surface
 from liverseg.training.synth.contact_sheet import SheetSample, draw_sheet, refuse_repository, write_sheet
 from liverseg.training.synth.pasted import build_library, paste_lesions
 from liverseg.training.synth.planted import Planted, plant
@@ -29,7 +30,7 @@ Case = tuple[np.ndarray, np.ndarray]
 
 
 def read_cases(cache: Path) -> dict[str, Case]:
-    """HU and label of every cached scan of stage 2; no phantoms.
+    """HU and label of every cached scan; no phantoms.
 
     Raises:
         InputRefused: there is none.
@@ -94,6 +95,22 @@ def pasted(cases: dict[str, Case], count: int, rng: np.random.Generator) -> list
     return on_patches(cases, count, rng, lambda case: paste_lesions(*case, SPACING, rng, library))
 
 
+def bulging(cases: dict[str, Case], count: int, rng: np.random.Generator) -> list[SheetSample]:
+    """Masses at the surface of whole livers, for a cache of stage 1."""
+    names = sorted(cases)
+    samples: list[SheetSample] = []
+    for _ in range(3 * count):
+        if len(samples) == count:
+            break
+        name = names[int(rng.integers(len(names)))]
+        hu, label = cases[name]
+        result = grow_at_surface(hu, label, (STAGE1_SPACING,) * 3, rng)
+        for mass in result.lesions:
+            title = f"{name} {mass.kind} r {mass.radius_mm:.0f} mm {mass.contrast_hu:.0f} HU"
+            samples.append(SheetSample(title, hu, result.hu, result.label, index=mass.center[0]))
+    return samples
+
+
 def warped(cases: dict[str, Case], count: int, rng: np.random.Generator) -> list[SheetSample]:
     """Scans in the shape of another person's liver; the shape's own scan stands before."""
     names = sorted(cases)
@@ -141,12 +158,20 @@ def _shown(label: np.ndarray) -> int:
     return int(best[len(best) // 2])
 
 
-KINDS = {"planted": planted, "confounders": confounders, "pasted": pasted, "warped": warped}
+KINDS = {
+    "planted": planted,
+    "confounders": confounders,
+    "pasted": pasted,
+    "bulging": bulging,
+    "warped": warped,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, help="stage 2's cache (scripts/prepare_data.py)")
+    parser.add_argument(
+        "--cache", type=Path, help="stage 2's cache (scripts/prepare_data.py); for bulging, stage 1's"
+    )
     parser.add_argument("--pseudo", type=Path, help="folder written by scripts/make_pseudo_labels.py")
     parser.add_argument(
         "--kinds", nargs="+", choices=sorted(KINDS), default=["planted", "confounders", "pasted"]

@@ -3,9 +3,11 @@
 scripts/plant_lesions.py --cache CACHE/stage2 --out CACHE/planted --copies 8
 scripts/plant_lesions.py --cache CACHE/stage2 --out CACHE/pasted_0 --pasted --splits splits.json --part 0
 scripts/plant_lesions.py --cache CACHE/stage1 --out CACHE/planted_stage1 --spacing 4
+scripts/plant_lesions.py --cache CACHE/stage1 --out CACHE/bulging --spacing 4 --bulging
 scripts/train.py ... data.further=[CACHE/planted] data.further_share=0.25
 
-Made-up lesions, or with --pasted other persons' real ones. ``task.planted`` plants while samples are drawn,
+Made-up lesions, with --bulging tumors that grow out of the liver (for stage 1, which leaves such out), or
+with --pasted other persons' real ones. ``task.planted`` plants while samples are drawn,
 which a GPU would wait for; copies are made once. A copy is named after its case and belongs to its person, so
 folds leave both out; pasted lesions are somebody else's, so the held-out part is named here already.
 """
@@ -31,9 +33,10 @@ from liverseg.training.cache import (
     write_cached,
 )
 from liverseg.training.persons import person_of
+from liverseg.training.synth.bulging import grow_at_surface
 from liverseg.training.synth.copies import cases_to_copy, copies_parser, copy_all
 from liverseg.training.synth.pasted import LesionLibrary, build_library, paste_lesions
-from liverseg.training.synth.planted import plant_lesions
+from liverseg.training.synth.planted import plant
 from liverseg.training.synth.recipe import LesionRecipe
 
 Spacing = tuple[float, float, float]
@@ -65,7 +68,13 @@ def takes_lesions(case: CachedCase) -> bool:
 
 
 def copies_of(
-    cache: Path, case: str, copies: int, seed: int, spacing: Spacing, library: LesionLibrary | None = None
+    cache: Path,
+    case: str,
+    copies: int,
+    seed: int,
+    spacing: Spacing,
+    library: LesionLibrary | None = None,
+    bulging: bool = False,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, label (uint8) and image (uint8 of the window), both (z, y, x), of each copy of a case."""
     known = load_cached(cache, case)
@@ -75,12 +84,13 @@ def copies_of(
     recipe = LesionRecipe(radius_mm=(max(smallest, LEAST_VOXELS * spacing[0]), largest))
     for number in range(copies):
         rng = np.random.default_rng((seed, zlib.crc32(case.encode()), number))
-        if library is None:
-            planted, changed = plant_lesions(hu, label, spacing, rng, recipe)
+        if bulging:
+            kind, result = "bulging", grow_at_surface(hu, label, spacing, rng)
+        elif library is not None:
+            kind, result = "pasted", paste_lesions(hu, label, spacing, rng, library)
         else:
-            result = paste_lesions(hu, label, spacing, rng, library)
-            planted, changed = result.hu, result.label
-        yield f"{case}_{'planted' if library is None else 'pasted'}_{number}", changed, gray_of_hu(planted)
+            kind, result = "planted", plant(hu, label, spacing, rng, recipe)
+        yield f"{case}_{kind}_{number}", result.label, gray_of_hu(result.hu)
 
 
 def write_copies(
@@ -91,12 +101,13 @@ def write_copies(
     seed: int,
     spacing: Spacing,
     library: LesionLibrary | None = None,
+    bulging: bool = False,
 ) -> int:
     """Write the copies of one case as cached cases; returns how many, 0 for one that cannot take lesions."""
     known = load_cached(cache, case)
     if not takes_lesions(known):
         return 0
-    for name, label, image in copies_of(cache, case, copies, seed, spacing, library):
+    for name, label, image in copies_of(cache, case, copies, seed, spacing, library, bulging):
         write_cached(out, name, label, image, known.known, None)
     return copies
 
@@ -105,11 +116,16 @@ def main() -> int:
     parser = copies_parser(__doc__, copies=8)
     parser.add_argument("--spacing", type=float, default=STAGE2_SPACING, help="of the cache in mm; 1.5")
     parser.add_argument("--pasted", action="store_true", help="real lesions of the other cases, moved")
+    parser.add_argument(
+        "--bulging", action="store_true", help="a tumor at the liver's surface, or a mass beside it"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         if not arguments.spacing > 0:
             raise UsageError("--spacing must be above 0")
+        if arguments.pasted and arguments.bulging:
+            raise UsageError("choose one of --pasted and --bulging")
         names = cases_to_copy(arguments)
         spacing = (arguments.spacing,) * 3
         work = partial(
@@ -120,6 +136,7 @@ def main() -> int:
             seed=arguments.seed,
             spacing=spacing,
             library=library_of(arguments.cache, names, spacing) if arguments.pasted else None,
+            bulging=arguments.bulging,
         )
         copy_all(names, work, arguments.processes)
     except LiverSegError as error:

@@ -121,6 +121,25 @@ def test_a_coarse_cache_gets_lesions_that_its_voxels_can_hold(tmp_path, root):
     assert plant(root, *common, "--spacing", 0).returncode == 2
 
 
+def test_bulging_copies_have_liver_where_none_was(tmp_path, root):
+    label = np.zeros((40, 50, 60), dtype=np.uint8)
+    label[8:32, 15:35, 15:35] = 1
+    gray = np.full(label.shape, 40)
+    gray[label == 1] = 160
+    image = (gray + np.random.default_rng(8).integers(0, 8, label.shape)).astype(np.uint8)
+    write_cached(tmp_path / "cache", "ircad_05", label, image, Known())
+    common = ("--cache", tmp_path / "cache", "--out", tmp_path / "out", "--copies", 6, "--processes", 1)
+    done = plant(root, *common, "--spacing", 4, "--bulging")
+    assert done.returncode == 0, done.stderr
+    own = [name for name in cached_names(tmp_path / "out") if name.startswith("ircad_05_bulging_")]
+    assert len(own) == 6
+    copies = [load_cached(tmp_path / "out", name).label.numpy() for name in own]
+    assert max(int(((copy > 0) & (label == 0)).sum()) for copy in copies) > 20
+    both = plant(root, *common, "--bulging", "--pasted")
+    assert both.returncode == 2
+    assert "one of --pasted and --bulging" in both.stderr
+
+
 def test_planting_tells_an_empty_cache_plainly(tmp_path, root):
     (tmp_path / "cache").mkdir()
     done = plant(root, "--cache", tmp_path / "cache", "--out", tmp_path / "out")

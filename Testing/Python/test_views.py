@@ -13,7 +13,8 @@ import torch
 from liverseg import stages
 from liverseg.bundle import Bundle, NetworkCard, find_bundle, read_bundle
 from liverseg.device import Rung
-from liverseg.errors import ModelError
+from liverseg.errors import ModelError, UsageError
+from liverseg.training.export import export_bundle
 from liverseg.views import scores_in_views
 
 CPU = Rung("cpu", "fp32")
@@ -112,3 +113,9 @@ def test_views_that_make_no_average_are_refused_in_one_line(tmp_path, views, why
     with pytest.raises(ModelError, match=why) as refused:
         read_bundle(tmp_path)
     assert "\n" not in str(refused.value)
+
+
+def test_views_of_a_stage_2_that_is_not_written_are_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(UsageError, match="name its run"):
+        export_bundle(tmp_path / "new", "new", {}, {}, views=((1.5, 1.0),))
+    assert not (tmp_path / "new").exists()

@@ -135,9 +135,11 @@ def export_bundle(
         views: (spacing in mm, share) of the grids that stage 2 looks at, where it is written.
 
     Raises:
-        UsageError: views that make no average.
+        UsageError: views that make no average, or views where no stage 2 is written.
         InputRefused: a folder holds no run, or that of another network.
     """
+    if views and "stage2" not in runs:
+        raise UsageError("views are stage 2's: name its run, too")
     path = folder / "card.json"
     card = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     card.update({"format": 1, "name": name, **facts})

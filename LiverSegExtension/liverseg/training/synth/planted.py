@@ -53,7 +53,7 @@ class PlantedLesion:
     """What was planted.
 
     Attributes:
-        kind: "hypo", "hyper", "cyst", "ring" or "iso".
+        kind: "hypo", "hyper", "cyst", "ring" or "iso"; "pasted", "bulging" or "beside" from those modules.
         center: voxels (z, y, x).
         radius_mm: of the sphere of about its volume, before the liver's rim cut it.
         contrast_hu: see :func:`liverseg.training.synth.looks.visible_contrast`.
