@@ -152,6 +152,7 @@ def test_with_shares_the_test_persons_neither_teach_nor_judge_while_training(tmp
         ("task", "name", "stage3", "couinaud, scan, slices, stage1, stage2"),
         ("task", "patch", [30, 32, 32], "multiple of 4"),
         ("task", "lesion", 0.9, "sum to 1"),
+        ("task", "least_tissue", 1.0, "below 1"),
         ("task", "kernels", [[3, 3, 3]], "1 entries for 3 levels"),
         ("task", "flip", [3], "takes the axes 0"),
         ("optimizer", "loss", "hinge", "dice_ce"),

@@ -12,7 +12,9 @@ import torch
 from liverseg.training import augment
 from liverseg.training.cache import CachedCase, Code, Known, cached_names, load_cached, write_cached
 from liverseg.training.persons import person_of
-from liverseg.training.sampling import CaseDraw, Places, Shares
+from liverseg.training.road_config import ScanConfig
+from liverseg.training.sampling import CaseDraw, Places, Shares, tissue_share
+from liverseg.training.scan_task import ScanTask
 from liverseg.training.tasks import CouinaudTask, LesionTask, LiverTask, imitate_stage1, imitate_stage2
 
 DRAWS = 600
@@ -55,6 +57,44 @@ def test_patches_are_centered_by_the_set_shares_and_small_lesions_are_not_forgot
     assert np.mean(found == Code.BACKGROUND) == pytest.approx(0.2 * np.mean(label == 0), abs=0.05)
     # Half of the lesion draws go by lesion: the one of 8 voxels gets half of those.
     assert tiny == pytest.approx(0.5 * 0.5 * 0.5, abs=0.04)
+
+
+def in_air(known: Known | None = None) -> CachedCase:
+    """A body of 30 voxels in the corner of a scan of 90, a liver in it, air all around."""
+    label = np.zeros((90, 90, 90), dtype=np.uint8)
+    label[8:20, 8:20, 8:20] = Code.LIVER
+    image = np.zeros(label.shape, dtype=np.uint8)
+    image[:30, :30, :30] = 90
+    return CachedCase("a", torch.from_numpy(label), torch.from_numpy(image), known or Known())
+
+
+def test_what_lies_beyond_the_scan_is_air():
+    case = in_air()
+    assert tissue_share(case.image, np.array([15.0, 15.0, 15.0]), (20, 20, 20)) == 1
+    assert tissue_share(case.image, np.array([0.0, 15.0, 15.0]), (20, 20, 20)) == pytest.approx(0.5)
+    assert tissue_share(case.image, np.array([-40.0, 15.0, 15.0]), (20, 20, 20)) == 0
+
+
+@pytest.mark.parametrize("task", [LiverTask, LesionTask, ScanTask])
+def test_empty_patches_are_dropped_where_that_is_asked_for(task):
+    case, patch, shares = in_air(), (16, 16, 16), Shares(0.0, 0.1, 0.9)
+    settings = {"settings": ScanConfig(classes=["liver"])} if task is ScanTask else {}
+    empty = {}
+    for least in (0.0, 0.1):
+        drawing = task({"a": case}, shares, 0.0, patch, least_tissue=least, **settings)
+        rng = np.random.default_rng(4)
+        places = [drawing.center(case, rng) for _ in range(200)]
+        empty[least] = np.mean([tissue_share(case.image, place, patch) < 0.1 for place in places])
+    assert empty[0.0] > 0.6
+    # Of 20 tries one in twelve fits: some patches find none.
+    assert empty[0.1] < 0.35
+
+
+def test_maps_without_a_scan_drop_nothing():
+    label = torch.ones((32, 32, 32), dtype=torch.uint8)
+    case = CachedCase("a", label, None, Known())
+    task = CouinaudTask({"a": case}, Shares(), 0.0, (16, 16, 16), least_tissue=0.5)
+    assert task.sample(np.random.default_rng(0)).target.shape == (16, 16, 16)
 
 
 def test_a_liver_without_lesions_gives_patches_of_liver_instead():

@@ -49,6 +49,7 @@ class TaskConfig:
         patch: (z, y, x) in voxels.
         lesion, liver, anywhere: shares of patches, see ``sampling.Shares``.
         phantom_share: how often a made-up case is drawn.
+        least_tissue: share of a patch that must be no air; emptier ones are dropped and drawn anew (0: none).
         planted: share of stage 2's patches that get made-up lesions.
         flip: axes (0 z, 1 y, 2 x) along which half of stage 2's patches are mirrored.
         aorta: share of stage 1's patches from scans whose aorta somebody drew, and a class of its own for
@@ -64,6 +65,7 @@ class TaskConfig:
     liver: float = 0.4
     anywhere: float = 0.1
     phantom_share: float = 0.1
+    least_tissue: float = 0.0
     planted: float = 0.0
     flip: list[int] = field(default_factory=list)
     aorta: float = 0.0

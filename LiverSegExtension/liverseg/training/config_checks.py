@@ -34,10 +34,7 @@ def check_config(config: RunConfig) -> None:
         raise UsageError(
             f"optimizer.loss is {config.optimizer.loss!r}; it may be {', '.join(sorted(LOSSES))}"
         )
-    try:
-        Shares(task.lesion, task.liver, task.anywhere)
-    except ValueError as error:
-        raise UsageError(f"task.lesion, task.liver, task.anywhere: {error}") from error
+    check_places(config)
     check_flips(config)
     check_aorta(config)
     check_roads(config)
@@ -64,6 +61,21 @@ def check_config(config: RunConfig) -> None:
         raise UsageError("data.on_gpu needs a GPU: set trainer.accelerator=gpu, or data.on_gpu=false")
     if not Path(data.cache).is_dir():
         raise UsageError(f"data.cache: no folder {data.cache}; run scripts/prepare_data.py first")
+
+
+def check_places(config: RunConfig) -> None:
+    """Refuse shares that say no place for patches.
+
+    Raises:
+        UsageError: they do not sum to 1, or one is none.
+    """
+    task = config.task
+    try:
+        Shares(task.lesion, task.liver, task.anywhere)
+    except ValueError as error:
+        raise UsageError(f"task.lesion, task.liver, task.anywhere: {error}") from error
+    if not 0 <= task.least_tissue < 1:
+        raise UsageError(f"task.least_tissue is {task.least_tissue:g}; it is a share, 0 or more and below 1")
 
 
 def check_flips(config: RunConfig) -> None:

@@ -116,6 +116,7 @@ def _task(config: RunConfig, names: list[str], further: dict[str, CachedCase] | 
         planted_share=0.0 if further is None else settings.planted,
         flip=tuple(settings.flip),
         aorta_share=settings.aorta,
+        least_tissue=settings.least_tissue,
         device=_sample_device(config),
     )
 
@@ -162,6 +163,7 @@ def _unlabeled_task(config: RunConfig, cases: dict[str, CachedCase]) -> Task:
         shares=shares,
         phantom_share=0.0,
         patch=(z, y, x),
+        least_tissue=config.task.least_tissue,
         device=_sample_device(config),
     )
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import cc3d
 import numpy as np
+import torch
 
 from liverseg.training.cache import CachedCase, Code
 from liverseg.training.persons import person_of
 
 # So many voxels of a class are remembered a case; more add nothing to where patches can lie.
 REMEMBERED = 20000
+# Places tried before a patch is taken that holds less tissue than is asked for.
+MOST_TRIED = 20
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,38 @@ class Places:
         if len(self.liver) and kind < shares.lesion + shares.liver:
             return _pick(self.liver, rng)
         return np.array([rng.uniform(0, n) for n in self.shape])
+
+
+def tissue_share(image: torch.Tensor, center: np.ndarray, patch: Sequence[int]) -> float:
+    """The share of a patch that is no air; what lies beyond the scan is air.
+
+    Args:
+        image: (z, y, x) of a cached scan, 0 at the lower end of its HU window and below.
+        center: voxels (z, y, x), of any number.
+        patch: sides in voxels (z, y, x).
+    """
+    first = [round(float(c) - side / 2) for c, side in zip(center, patch, strict=True)]
+    box = tuple(slice(max(start, 0), max(start + side, 0)) for start, side in zip(first, patch, strict=True))
+    return int(torch.count_nonzero(image[box])) / math.prod(patch)
+
+
+def with_tissue(
+    draw: Callable[[], np.ndarray], image: torch.Tensor | None, patch: Sequence[int], least: float
+) -> np.ndarray:
+    """A place that ``draw`` gives whose patch is not empty, of up to ``MOST_TRIED``.
+
+    Args:
+        image: see :func:`tissue_share`; a map without a scan drops nothing.
+        least: share of tissue that a patch must hold; 0 for any.
+    """
+    center = draw()
+    if image is None or least <= 0:
+        return center
+    for _ in range(MOST_TRIED - 1):
+        if tissue_share(image, center, patch) >= least:
+            break
+        center = draw()
+    return center
 
 
 def _some(voxels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from liverseg.training import augment
 from liverseg.training.cache import CachedCase, Code
 from liverseg.training.road_config import ScanConfig
+from liverseg.training.sampling import Places, with_tissue
 from liverseg.training.tasks import Groups, Sample, Task
 
 NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
@@ -72,12 +73,15 @@ class ScanTask(Task):
     def center(self, case: CachedCase, rng: np.random.Generator) -> np.ndarray:
         """A voxel of what the shares say, shifted by up to the set translation."""
         reach = self.settings.translate_voxels
-        return self.place(case, rng) + rng.uniform(-reach, reach, 3)
+        return with_tissue(
+            lambda: self.place(case, rng) + rng.uniform(-reach, reach, 3),
+            case.image,
+            self.patch,
+            self.least_tissue,
+        )
 
     def place(self, case: CachedCase, rng: np.random.Generator) -> np.ndarray:
         """A voxel (z, y, x) of what the shares say."""
-        from liverseg.training.sampling import Places
-
         if case.case not in self._places:
             self._places[case.case] = Places.of(case)
         return self._places[case.case].center(self.shares, rng)

@@ -22,7 +22,7 @@ from liverseg.training.cache import (
     Code,
     Known,
 )
-from liverseg.training.sampling import CaseDraw, Places, Shares
+from liverseg.training.sampling import CaseDraw, Places, Shares, with_tissue
 from liverseg.training.synth.planted import plant_lesions
 
 Groups = tuple[tuple[int, ...], ...]
@@ -60,6 +60,7 @@ class Task:
         planted_share: how many patches of stage 2 get planted lesions.
         flip: axes (0 z, 1 y, 2 x) along which half of the patches of stage 2 are mirrored.
         aorta_share: how often stage 1 draws a case whose aorta is drawn; 0 where it learns none.
+        least_tissue: share of a patch that is no air; emptier ones are dropped and drawn anew.
         device: where the cases are kept and the samples made.
     """
 
@@ -72,6 +73,7 @@ class Task:
     planted_share: float = 0.0
     flip: tuple[int, ...] = ()
     aorta_share: float = 0.0
+    least_tissue: float = 0.0
     device: torch.device = torch.device("cpu")
 
     spacing_mm: ClassVar[float]
@@ -95,7 +97,13 @@ class Task:
         """Where a patch of this case is centered, a little moved."""
         if case.case not in self._places:
             self._places[case.case] = Places.of(case)
-        return self._places[case.case].center(self.shares, rng) + rng.normal(0, 8, 3)
+        places = self._places[case.case]
+        return with_tissue(
+            lambda: places.center(self.shares, rng) + rng.normal(0, 8, 3),
+            case.image,
+            self.patch,
+            self.least_tissue,
+        )
 
     def draw_case(self, rng: np.random.Generator) -> CachedCase:
         """A random case, every person as often as any other but those whose aorta is asked for."""
