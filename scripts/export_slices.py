@@ -1,6 +1,11 @@
 """Write slices of cached scans as .npy files: all with liver or lesion, and a share of empty ones.
 
 scripts/export_slices.py --cache CACHE/stage2 --out SLICES --context 3 --empty 0.1
+scripts/export_slices.py --weak DATA/slices --out WEAK
+
+With --weak the slices of lits_slices.npz whose pixel size is sure, as cases of one slice each: their livers,
+with lesions that nobody told apart. scripts/train.py experiment=slices ... data.further=[WEAK] learns from
+them, too, but for those of held-out persons.
 """
 
 from __future__ import annotations
@@ -11,17 +16,19 @@ import sys
 from pathlib import Path
 
 from liverseg.errors import LiverSegError
-from liverseg.training.cache import cached_names
-from liverseg.training.slices import SliceChoice, export_slices
+from liverseg.training.cache import STAGE2_SPACING, cached_names
+from liverseg.training.persons import person_of
+from liverseg.training.slices import SliceChoice, export_slices, export_weak_slice
+from liverseg.training.synth.weak_slices import read_weak_slices
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--cache", type=Path, required=True, help="a stage's folder of scripts/prepare_data.py"
-    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--cache", type=Path, help="a stage's folder of scripts/prepare_data.py")
+    source.add_argument("--weak", type=Path, help="folder with lits_slices.npz and lits_slices_weak.npz")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument(
         "--context", type=int, default=1, help="slices in all that a slice is kept with (odd)"
@@ -32,6 +39,12 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         choice = SliceChoice(arguments.empty, arguments.context, arguments.seed)
+        if arguments.weak:
+            slices = read_weak_slices(arguments.weak)
+            for weak in slices:
+                export_weak_slice(weak, arguments.out, STAGE2_SPACING, choice.context)
+            print(f"{len(slices)} slices of {len({person_of(weak.case) for weak in slices})} persons")
+            return 0
         names = [n for n in cached_names(arguments.cache) if not n.startswith("phantom_without_")]
         cases = [export_slices(arguments.cache, name, arguments.out, choice) for name in names]
     except LiverSegError as error:

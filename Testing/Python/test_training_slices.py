@@ -12,11 +12,18 @@ import torch
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.slicewise import predict_slicewise
-from liverseg.training.cache import Code, Known, load_cached, write_cached
+from liverseg.training.cache import Code, Known, cached_names, load_cached, write_cached
 from liverseg.training.losses import dice_ce, sample_loss
 from liverseg.training.sampling import Shares
 from liverseg.training.slice_loading import LoaderOptions, SliceBatch, SliceDataset, SliceTask, slice_loader
-from liverseg.training.slices import SliceChoice, choose_slices, export_slices, load_slices
+from liverseg.training.slices import (
+    SliceChoice,
+    choose_slices,
+    export_slices,
+    export_weak_slice,
+    load_slices,
+)
+from liverseg.training.synth.weak_slices import WeakSlice
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (40, 44, 52)
@@ -164,3 +171,46 @@ def test_the_script_exports_a_cache(cache, tmp_path, monkeypatch, capsys):
         runpy.run_path(str(script), run_name="__main__")
     assert capsys.readouterr().out.startswith("40 of 80 slices of 2 scans")
     assert load_slices(tmp_path / "slices", "ircad_02").numbers == tuple(range(10, 30))
+
+
+def weak_slice() -> WeakSlice:
+    """A slice of 60 x 80 pixels of 2 mm with a liver, one column of which was clipped away."""
+    liver = np.zeros((60, 80), dtype=bool)
+    liver[20:40, 30:60] = True
+    unknown = np.zeros_like(liver)
+    unknown[20:40, 44:48] = True
+    hu = np.where(liver, 100, -95).astype(np.float32)
+    nothing = np.zeros_like(liver)
+    return WeakSlice("lits_050_slice_010", hu, liver, nothing, nothing, unknown, 2.0)
+
+
+@pytest.mark.parametrize("context", [1, 3])
+def test_a_weak_slice_teaches_the_liver_and_says_nothing_of_lesions(context, tmp_path):
+    export_weak_slice(weak_slice(), tmp_path, 1.5, context)
+    case = load_slices(tmp_path, "lits_050_slice_010").cached
+    assert case.image is not None and case.image.shape == (1, context, 80, 107)
+    assert int((case.label > 0).sum()) * 1.5**2 == pytest.approx(20 * 30 * 2**2, rel=0.03)
+    assert float(case.image[:, :, case.label[0] > 0].float().mean()) / 255 * 400 - 160 == pytest.approx(
+        100, abs=8
+    )
+    assert case.counted is not None
+    assert int((~case.counted.bool()).sum()) * 1.5**2 == pytest.approx(20 * 4 * 2**2, rel=0.15)
+    task = SliceTask({case.case: case}, Shares(0, 1, 0), 0.0, (1, 64, 64))
+    sample = task.sample(np.random.default_rng(0))
+    assert sample.inputs.shape == (context, 64, 64) and sample.groups == ((0,), (1, 2, 3, 4))
+
+
+def test_the_script_exports_weak_slices(tmp_path, monkeypatch, capsys):
+    pixels = {"image": np.full((2, 64, 64), 90, np.uint8), "liver": np.zeros((2, 64, 64), dtype=bool)}
+    pixels["liver"][:, 20:40, 20:40] = True
+    numbers = np.array([50, 50], dtype=np.int16)
+    np.savez(tmp_path / "lits_slices.npz", lits_id=numbers, slice=np.array([3, 9], np.int16), **pixels)
+    windows = {"lesion_window": pixels["liver"], "clear_window": ~pixels["liver"]}
+    sure = {"source": np.array([1, 1], np.int8), "pixel_mm": np.array([1.5, 1.5], np.float32)}
+    np.savez(tmp_path / "lits_slices_weak.npz", lits_id=numbers, **windows, **sure)
+    script = ROOT / "scripts" / "export_slices.py"
+    monkeypatch.setattr(sys, "argv", [str(script), "--weak", str(tmp_path), "--out", str(tmp_path / "weak")])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out.startswith("2 slices of 1 persons")
+    assert cached_names(tmp_path / "weak") == ["lits_050_slice_003", "lits_050_slice_009"]

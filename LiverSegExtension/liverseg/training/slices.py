@@ -19,9 +19,11 @@ import torch
 import torch.nn.functional as F
 
 from liverseg.errors import InputRefused, UsageError
+from liverseg.resample import grid_for_spacing, resize_mask
 from liverseg.slicewise import neighbor_numbers, stack_slices
 from liverseg.training import augment
-from liverseg.training.cache import CachedCase, load_cached, write_cached
+from liverseg.training.cache import CachedCase, Known, gray_on_grid, load_cached, write_cached
+from liverseg.training.synth.weak_slices import WeakSlice
 from liverseg.training.tasks import LesionTask, Sample
 
 log = logging.getLogger(__name__)
@@ -103,6 +105,30 @@ def export_slices(cache: Path, case: str, folder: Path, choice: SliceChoice) -> 
         raise UsageError(f"cannot write {folder / case} ({error.strerror}): make room") from error
     log.info("%s: %d of %d slices", case, len(numbers), len(label))
     return load_slices(folder, case)
+
+
+def export_weak_slice(weak: WeakSlice, folder: Path, spacing_mm: float, context: int = 1) -> None:
+    """Write one weakly labeled slice into ``folder/<case>``: its liver; lesions are part of it and unknown.
+
+    Args:
+        spacing_mm: of its pixels as written.
+        context: slices in all that it is kept with; it has no neighbors, so it stands for them.
+
+    Raises:
+        UsageError: a disk that is full or cannot be written to.
+    """
+    pixel = (1.0, weak.pixel_mm, weak.pixel_mm)
+    shape = grid_for_spacing((1, *weak.hu.shape), pixel, (1.0, spacing_mm, spacing_mm))
+    image = gray_on_grid(weak.hu[None], shape)
+    liver, known = resize_mask(weak.liver[None], shape), resize_mask(~weak.unknown[None], shape)
+    try:
+        (folder / weak.case).mkdir(parents=True, exist_ok=True)
+        told = {"numbers": [0], "depth": 1, "context": context}
+        (folder / weak.case / SLICES_FILE).write_text(json.dumps(told) + "\n", encoding="utf-8")
+        planes = np.repeat(image[:, None], context, axis=1)
+        write_cached(folder, weak.case, liver.astype(np.uint8), planes, Known(lesions=False), known)
+    except OSError as error:
+        raise UsageError(f"cannot write {folder / weak.case} ({error.strerror}): make room") from error
 
 
 def load_slices(folder: Path, case: str) -> SliceCase:
