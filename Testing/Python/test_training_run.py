@@ -179,6 +179,15 @@ def test_only_patches_of_stage_2_are_mirrored(cache, tmp_path):
             check_config(settings)
 
 
+def test_tasks_without_empty_patches_drop_none(cache, tmp_path):
+    settings = config(cache, tmp_path / "run")
+    settings.task.least_tissue = 0.2
+    check_config(settings)
+    settings.task.name = "couinaud"
+    with pytest.raises(UsageError, match="couinaud has none to drop"):
+        check_config(settings)
+
+
 def test_an_empty_data_folder_is_said_plainly(tmp_path):
     (tmp_path / "cache").mkdir()
     with pytest.raises(InputRefused, match="no cached case"):

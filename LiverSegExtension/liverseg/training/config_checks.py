@@ -67,7 +67,7 @@ def check_places(config: RunConfig) -> None:
     """Refuse shares that say no place for patches.
 
     Raises:
-        UsageError: they do not sum to 1, or one is none.
+        UsageError: they do not sum to 1, one is none, or the task drops no patches.
     """
     task = config.task
     try:
@@ -76,6 +76,8 @@ def check_places(config: RunConfig) -> None:
         raise UsageError(f"task.lesion, task.liver, task.anywhere: {error}") from error
     if not 0 <= task.least_tissue < 1:
         raise UsageError(f"task.least_tissue is {task.least_tissue:g}; it is a share, 0 or more and below 1")
+    if task.least_tissue and task.name in ("couinaud", "slices"):
+        raise UsageError(f"task.least_tissue drops patches of volumes; {task.name} has none to drop")
 
 
 def check_flips(config: RunConfig) -> None:
