@@ -13,6 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,13 +97,8 @@ def export_slices(cache: Path, case: str, folder: Path, choice: SliceChoice) -> 
         raise InputRefused(f"{case} has no slice with liver in {cache}")
     table = [neighbor_numbers(n, len(label), choice.context) for n in numbers]
     counted = None if whole.counted is None else whole.counted.numpy()[numbers]
-    try:
-        (folder / case).mkdir(parents=True, exist_ok=True)
-        told = {"numbers": numbers, "depth": len(label), "context": choice.context}
-        (folder / case / SLICES_FILE).write_text(json.dumps(told) + "\n", encoding="utf-8")
-        write_cached(folder, case, label[numbers], image[np.array(table)], whole.known, counted)
-    except OSError as error:
-        raise UsageError(f"cannot write {folder / case} ({error.strerror}): make room") from error
+    told = {"numbers": numbers, "depth": len(label), "context": choice.context}
+    _write(folder, case, told, label[numbers], image[np.array(table)], whole.known, counted)
     log.info("%s: %d of %d slices", case, len(numbers), len(label))
     return load_slices(folder, case)
 
@@ -121,14 +117,31 @@ def export_weak_slice(weak: WeakSlice, folder: Path, spacing_mm: float, context:
     shape = grid_for_spacing((1, *weak.hu.shape), pixel, (1.0, spacing_mm, spacing_mm))
     image = gray_on_grid(weak.hu[None], shape)
     liver, known = resize_mask(weak.liver[None], shape), resize_mask(~weak.unknown[None], shape)
+    told = {"numbers": [0], "depth": 1, "context": context}
+    planes = np.repeat(image[:, None], context, axis=1)
+    _write(folder, weak.case, told, liver.astype(np.uint8), planes, Known(lesions=False), known)
+
+
+def _write(
+    folder: Path,
+    case: str,
+    told: dict[str, Any],
+    label: np.ndarray,
+    image: np.ndarray,
+    known: Known,
+    counted: np.ndarray | None,
+) -> None:
+    """Write exported slices (see the module) and what ``slices.json`` tells of them.
+
+    Raises:
+        UsageError: a disk that is full or cannot be written to.
+    """
     try:
-        (folder / weak.case).mkdir(parents=True, exist_ok=True)
-        told = {"numbers": [0], "depth": 1, "context": context}
-        (folder / weak.case / SLICES_FILE).write_text(json.dumps(told) + "\n", encoding="utf-8")
-        planes = np.repeat(image[:, None], context, axis=1)
-        write_cached(folder, weak.case, liver.astype(np.uint8), planes, Known(lesions=False), known)
+        (folder / case).mkdir(parents=True, exist_ok=True)
+        (folder / case / SLICES_FILE).write_text(json.dumps(told) + "\n", encoding="utf-8")
+        write_cached(folder, case, label, image, known, counted)
     except OSError as error:
-        raise UsageError(f"cannot write {folder / weak.case} ({error.strerror}): make room") from error
+        raise UsageError(f"cannot write {folder / case} ({error.strerror}): make room") from error
 
 
 def load_slices(folder: Path, case: str) -> SliceCase:
