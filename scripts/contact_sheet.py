@@ -16,7 +16,7 @@ import numpy as np
 from liverseg.errors import InputRefused, LiverSegError
 from liverseg.training.cache import STAGE1_SPACING, STAGE2_SPACING, cached_names, hu_of_gray
 from liverseg.training.persons import person_of
-from liverseg.training.synth.bulging import grow_at_surface
+from liverseg.training.synth.bulging import Survey, grow_at_surface
 from liverseg.training.synth.contact_sheet import SheetSample, draw_sheet, refuse_repository, write_sheet
 from liverseg.training.synth.pasted import build_library, paste_lesions
 from liverseg.training.synth.planted import Planted, plant
@@ -103,11 +103,11 @@ def bulging(cases: dict[str, Case], count: int, rng: np.random.Generator) -> lis
         if len(samples) == count:
             break
         name = names[int(rng.integers(len(names)))]
-        hu, label = cases[name]
-        result = grow_at_surface(hu, label, (STAGE1_SPACING,) * 3, rng)
+        scan = Survey.of(*cases[name], (STAGE1_SPACING,) * 3)
+        result = grow_at_surface(scan, rng)
         for mass in result.lesions:
             title = f"{name} {mass.kind} r {mass.radius_mm:.0f} mm {mass.contrast_hu:.0f} HU"
-            samples.append(SheetSample(title, hu, result.hu, result.label, index=mass.center[0]))
+            samples.append(SheetSample(title, scan.hu, result.hu, result.label, index=mass.center[0]))
     return samples
 
 

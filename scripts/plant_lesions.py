@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,13 +33,17 @@ from liverseg.training.cache import (
     write_cached,
 )
 from liverseg.training.persons import person_of
-from liverseg.training.synth.bulging import grow_at_surface
+from liverseg.training.synth.bulging import Survey, grow_at_surface
 from liverseg.training.synth.copies import cases_to_copy, copies_parser, copy_all
 from liverseg.training.synth.pasted import LesionLibrary, build_library, paste_lesions
-from liverseg.training.synth.planted import plant
+from liverseg.training.synth.planted import Planted, plant
 from liverseg.training.synth.recipe import LesionRecipe
 
 Spacing = tuple[float, float, float]
+# Makes a copy with further lesions, from a generator named ``rng``.
+Change = Callable[..., Planted]
+# Makes the change of one case from its HU, label and spacing; what its copies share is worked out there.
+Prepare = Callable[[np.ndarray, np.ndarray, Spacing], Change]
 # Smaller lesions than so many voxels of radius are no business of a coarse grid.
 LEAST_VOXELS = 4 / 3
 
@@ -67,47 +71,44 @@ def takes_lesions(case: CachedCase) -> bool:
     return case.image is not None and case.known.lesions and not case.case.startswith("phantom_")
 
 
+def made_up(hu: np.ndarray, label: np.ndarray, spacing: Spacing) -> Change:
+    """Made-up lesions, none too small for the grid."""
+    smallest, largest = LesionRecipe().radius_mm
+    recipe = LesionRecipe(radius_mm=(max(smallest, LEAST_VOXELS * spacing[0]), largest))
+    return partial(plant, hu, label, spacing, recipe=recipe)
+
+
+def pasted(hu: np.ndarray, label: np.ndarray, spacing: Spacing, library: LesionLibrary) -> Change:
+    """Other persons' real lesions."""
+    return partial(paste_lesions, hu, label, spacing, library=library)
+
+
+def bulging(hu: np.ndarray, label: np.ndarray, spacing: Spacing) -> Change:
+    """A tumor that grows out of the liver, or a mass beside it."""
+    return partial(grow_at_surface, Survey.of(hu, label, spacing))
+
+
 def copies_of(
-    cache: Path,
-    case: str,
-    copies: int,
-    seed: int,
-    spacing: Spacing,
-    library: LesionLibrary | None = None,
-    bulging: bool = False,
+    cache: Path, case: str, copies: int, seed: int, spacing: Spacing, kind: str, prepare: Prepare
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, label (uint8) and image (uint8 of the window), both (z, y, x), of each copy of a case."""
     known = load_cached(cache, case)
     assert known.image is not None
-    hu, label = hu_of_gray(known.image.numpy()), known.label.numpy()
-    smallest, largest = LesionRecipe().radius_mm
-    recipe = LesionRecipe(radius_mm=(max(smallest, LEAST_VOXELS * spacing[0]), largest))
+    change = prepare(hu_of_gray(known.image.numpy()), known.label.numpy(), spacing)
     for number in range(copies):
         rng = np.random.default_rng((seed, zlib.crc32(case.encode()), number))
-        if bulging:
-            kind, result = "bulging", grow_at_surface(hu, label, spacing, rng)
-        elif library is not None:
-            kind, result = "pasted", paste_lesions(hu, label, spacing, rng, library)
-        else:
-            kind, result = "planted", plant(hu, label, spacing, rng, recipe)
+        result = change(rng=rng)
         yield f"{case}_{kind}_{number}", result.label, gray_of_hu(result.hu)
 
 
 def write_copies(
-    case: str,
-    cache: Path,
-    out: Path,
-    copies: int,
-    seed: int,
-    spacing: Spacing,
-    library: LesionLibrary | None = None,
-    bulging: bool = False,
+    case: str, cache: Path, out: Path, copies: int, seed: int, spacing: Spacing, kind: str, prepare: Prepare
 ) -> int:
     """Write the copies of one case as cached cases; returns how many, 0 for one that cannot take lesions."""
     known = load_cached(cache, case)
     if not takes_lesions(known):
         return 0
-    for name, label, image in copies_of(cache, case, copies, seed, spacing, library, bulging):
+    for name, label, image in copies_of(cache, case, copies, seed, spacing, kind, prepare):
         write_cached(out, name, label, image, known.known, None)
     return copies
 
@@ -128,6 +129,11 @@ def main() -> int:
             raise UsageError("choose one of --pasted and --bulging")
         names = cases_to_copy(arguments)
         spacing = (arguments.spacing,) * 3
+        kind, prepare = "planted", made_up
+        if arguments.bulging:
+            kind, prepare = "bulging", bulging
+        elif arguments.pasted:
+            kind, prepare = "pasted", partial(pasted, library=library_of(arguments.cache, names, spacing))
         work = partial(
             write_copies,
             cache=arguments.cache,
@@ -135,8 +141,8 @@ def main() -> int:
             copies=arguments.copies,
             seed=arguments.seed,
             spacing=spacing,
-            library=library_of(arguments.cache, names, spacing) if arguments.pasted else None,
-            bulging=arguments.bulging,
+            kind=kind,
+            prepare=prepare,
         )
         copy_all(names, work, arguments.processes)
     except LiverSegError as error:

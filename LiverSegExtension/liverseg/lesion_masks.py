@@ -33,8 +33,25 @@ def lesion_masks_from_scores(
     """
     rules = settings if isinstance(settings, LesionRules) else rules_from_card(settings)
     voxel_ml = float(np.prod(spacing)) / 1000
+    claimed = claims(score, liver, rules.lesion_threshold, rules.largest_hole_ml / voxel_ml)
+    return lesions_among(claimed, score, liver, hu, spacing, rules)
+
+
+def lesions_among(
+    claimed: np.ndarray,
+    score: np.ndarray,
+    liver: np.ndarray,
+    hu: np.ndarray,
+    spacing: Sequence[float],
+    rules: LesionRules,
+) -> np.ndarray:
+    """The claims (see :func:`claims`) that are large and sure enough to be shown, with their borders.
+
+    Args and return value are those of :func:`lesion_masks_from_scores`.
+    """
+    voxel_ml = float(np.prod(spacing)) / 1000
     lesions = drop_small_claims(
-        claims(score, liver, rules.lesion_threshold, rules.largest_hole_ml / voxel_ml),
+        claimed,
         score,
         rules.smallest_lesion_ml / voxel_ml,
         lambda voxels: rules.peak_wanted(voxels * voxel_ml),

@@ -19,7 +19,7 @@ from liverseg.geometry import bounding_box
 from liverseg.hollows import fill_hollows
 from liverseg.intensity import hu_of, normalize_hu
 from liverseg.labels import HEPATIC_VEINS, PORTAL_VEIN
-from liverseg.lesion_masks import claims, lesion_masks_from_scores
+from liverseg.lesion_masks import claims, lesions_among
 from liverseg.lesion_rules import rules_from_card
 from liverseg.postprocess import fill_holes, keep_main_parts
 from liverseg.progress import Progress, silent
@@ -284,10 +284,10 @@ def find_lesions(
     if liver.sum() * voxel_ml < SMALLEST_LIVER_ML:
         return None, ran
     liver = fill_holes(liver, LARGEST_HOLE_ML / voxel_ml)
-    lesions = lesion_masks_from_scores(lesion_score, liver, crop, spacing, rules)
+    claimed = claims(lesion_score, liver, rules.lesion_threshold, rules.largest_hole_ml / voxel_ml)
+    lesions = lesions_among(claimed, lesion_score, liver, crop, spacing, rules)
     # A gallbladder is no liver either, where the claim is too unsure to be a lesion.
-    claimed = claims(lesion_score, liver, rules.lesion_threshold, rules.largest_hole_ml / voxel_ml) | lesions
-    fluid = rim_fluid(claimed, liver, known.numpy() > 0, crop, spacing)
+    fluid = rim_fluid(claimed | lesions, liver, known.numpy() > 0, crop, spacing)
     liver, lesions = liver & ~fluid, lesions & ~fluid
     vessels = vessels_in(scores, card.classes, liver & ~lesions)
     return FineMasks(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label as parts_of
 
-from liverseg.training.synth.bulging import BulgeRecipe, grow_at_surface
+from liverseg.training.synth.bulging import BulgeRecipe, Survey, grow_at_surface
 from synth_patches import FAT_HU, LIVER_HU
 
 SPACING = (4.0, 4.0, 4.0)
@@ -28,8 +28,9 @@ def made_body(seed: int = 0, around_hu: float = FAT_HU) -> tuple[np.ndarray, np.
 
 def grown(recipe: BulgeRecipe, seeds: range = range(8)):
     hu, label = made_body()
+    scan = Survey.of(hu, label, SPACING)
     for seed in seeds:
-        result = grow_at_surface(hu, label, SPACING, np.random.default_rng(seed), recipe)
+        result = grow_at_surface(scan, np.random.default_rng(seed), recipe)
         if result.lesions:
             yield hu, label, result
 
@@ -85,8 +86,9 @@ def test_lung_and_bone_leave_no_room():
     recipe = BulgeRecipe(beside_share=0, beyond=(0.3, 0.9))
     for around in (-800.0, 400.0):
         hu, label = made_body(around_hu=around)
+        scan = Survey.of(hu, label, SPACING)
         for seed in range(2):
-            result = grow_at_surface(hu, label, SPACING, np.random.default_rng(seed), recipe)
+            result = grow_at_surface(scan, np.random.default_rng(seed), recipe)
             assert result.lesions == ()
             assert (result.label == label).all()
 
@@ -94,19 +96,20 @@ def test_lung_and_bone_leave_no_room():
 def test_the_same_generator_gives_the_same_and_what_was_given_stays():
     hu, label = made_body()
     before = hu.copy(), label.copy()
-    one = grow_at_surface(hu, label, SPACING, np.random.default_rng(4))
-    two = grow_at_surface(hu, label, SPACING, np.random.default_rng(4))
+    scan = Survey.of(hu, label, SPACING)
+    one = grow_at_surface(scan, np.random.default_rng(4))
+    two = grow_at_surface(scan, np.random.default_rng(4))
     assert (one.hu == two.hu).all() and (one.label == two.label).all()
     assert (hu == before[0]).all() and (label == before[1]).all()
 
 
 def test_a_scan_without_a_liver_stays_as_it_is():
     hu, label = made_body()
-    result = grow_at_surface(hu, np.zeros_like(label), SPACING, np.random.default_rng(0))
+    result = grow_at_surface(Survey.of(hu, np.zeros_like(label), SPACING), np.random.default_rng(0))
     assert result.lesions == () and (result.hu == hu).all()
 
 
 def test_arrays_of_two_sizes_are_refused():
     hu, label = made_body()
     with pytest.raises(ValueError, match="one size"):
-        grow_at_surface(hu, label[1:], SPACING, np.random.default_rng(0))
+        Survey.of(hu, label[1:], SPACING)

@@ -28,7 +28,7 @@ from liverseg.training.synth.fields import (
     soft_step,
     split_noise,
 )
-from liverseg.training.synth.looks import Look, contrast_map, draw_look, possible_kinds
+from liverseg.training.synth.looks import Look, contrast_map, draw_kind, draw_look, possible_kinds
 from liverseg.training.synth.planted import Planted, PlantedLesion, Spacing
 from liverseg.training.synth.recipe import LesionRecipe
 from liverseg.training.synth.shapes import lesion_distance, push_aside
@@ -105,10 +105,13 @@ class _Mass:
 
 
 @dataclass(frozen=True, eq=False)
-class _Scan:
-    """A scan and what is asked of it again and again.
+class Survey:
+    """A scan and what every mass asks of it.
 
     Attributes:
+        hu: (z, y, x) float32.
+        label: (z, y, x) uint8.
+        spacing_mm: voxel size (z, y, x).
         places: (n, 3) voxels at the liver's surface.
         outward: (n, 3), direction out of the liver there, of length 1 in mm.
         depth: (z, y, x), mm to the outside of the body.
@@ -123,38 +126,36 @@ class _Scan:
     depth: np.ndarray
     bone_hu: float
 
+    @classmethod
+    def of(cls, hu: np.ndarray, label: np.ndarray, spacing_mm: Spacing) -> Survey:
+        """Look a scan over, once for all its copies.
 
-def grow_at_surface(
-    hu: np.ndarray,
-    label: np.ndarray,
-    spacing_mm: Spacing,
-    rng: np.random.Generator,
-    recipe: BulgeRecipe | None = None,
-) -> Planted:
+        Args:
+            hu: (z, y, x) Hounsfield units in canonical (S, P, L) order, perhaps clipped to a window.
+            label: (z, y, x) uint8: 0 background, 1 liver, 2 lesion, above 2 vessels of the liver.
+            spacing_mm: voxel size (z, y, x).
+
+        Raises:
+            ValueError: the arrays differ in size or are not 3D.
+        """
+        if hu.shape != label.shape or hu.ndim != 3:
+            raise ValueError(f"hu {hu.shape} and label {label.shape} must be 3D arrays of one size")
+        hu, label = hu.astype(np.float32), label.astype(np.uint8)
+        spacing = np.array(spacing_mm)
+        # Clipped scans have nothing above their limit.
+        bone_hu = min(_BONE_HU, float(hu.max()) - 5)
+        return cls(hu, label, spacing_mm, *_surface(label > 0, spacing), _depth(hu, spacing), bone_hu)
+
+
+def grow_at_surface(scan: Survey, rng: np.random.Generator, recipe: BulgeRecipe | None = None) -> Planted:
     """A copy of a scan with one mass at the liver's surface.
-
-    Args:
-        hu: (z, y, x) Hounsfield units in canonical (S, P, L) order, perhaps clipped to a window.
-        label: (z, y, x) uint8: 0 background, 1 liver, 2 lesion, above 2 vessels of the liver.
-        spacing_mm: voxel size (z, y, x).
 
     Returns:
         HU and label; the kind of the lesion is "bulging", or "beside" where it is labeled background. As it
         was, without lesions, where no place fits.
-
-    Raises:
-        ValueError: the arrays differ in size or are not 3D.
     """
     recipe = recipe or BulgeRecipe()
-    if hu.shape != label.shape or hu.ndim != 3:
-        raise ValueError(f"hu {hu.shape} and label {label.shape} must be 3D arrays of one size")
-    hu, label = hu.astype(np.float32), label.astype(np.uint8)
-    if not (label > 0).any():
-        return Planted(hu, label, (), ())
-    spacing = np.array(spacing_mm)
-    # Clipped scans have nothing above their limit.
-    bone_hu = min(_BONE_HU, float(hu.max()) - 5)
-    scan = _Scan(hu, label, spacing_mm, *_surface(label > 0, spacing), _depth(hu, spacing), bone_hu)
+    hu, label = scan.hu.copy(), scan.label.copy()
     beside = rng.random() < recipe.beside_share
     radius = log_uniform(rng, *recipe.radius_mm)
     for attempt in range(_TRIES if len(scan.places) else 0):
@@ -162,7 +163,7 @@ def grow_at_surface(
             radius = max(recipe.radius_mm[0], 0.7 * radius)
         mass = _try_place(scan, radius, beside, rng, recipe)
         if mass is not None:
-            return _put(hu, label, mass, spacing_mm, rng, recipe)
+            return _put(hu, label, mass, scan.spacing_mm, rng, recipe)
     return Planted(hu, label, (), ())
 
 
@@ -183,7 +184,7 @@ def _depth(hu: np.ndarray, spacing: np.ndarray) -> np.ndarray:
 
 
 def _try_place(
-    scan: _Scan, radius: float, beside: bool, rng: np.random.Generator, recipe: BulgeRecipe
+    scan: Survey, radius: float, beside: bool, rng: np.random.Generator, recipe: BulgeRecipe
 ) -> _Mass | None:
     """A mass at a random place of the surface; None where it has no room."""
     spacing = np.array(scan.spacing_mm)
@@ -213,7 +214,7 @@ def _try_place(
     return _Mass(box, center, distance.astype(np.float32), radius, gap if beside else 0.0, tissue)
 
 
-def _has_room(scan: _Scan, box: Box, inside: np.ndarray, beside: bool, recipe: BulgeRecipe) -> bool:
+def _has_room(scan: Survey, box: Box, inside: np.ndarray, beside: bool, recipe: BulgeRecipe) -> bool:
     """Whether a mass fills neither lung nor bone, nor hides in the liver (or, beside it, reaches into it)."""
     hu, label = scan.hu[box], scan.label[box]
     within = int(np.count_nonzero(inside))
@@ -246,8 +247,7 @@ def _look(mass: _Mass, rng: np.random.Generator, recipe: BulgeRecipe) -> Look:
         necrosis = -float(rng.uniform(10, 40)) if rng.random() < 0.4 else 0.0
         narrow = recipe.looks.edge_mm[0]
         return Look("iso", core, None, 0.0, necrosis, narrow, texture=0.5, vessels_kept=0.0)
-    shares = np.array([recipe.looks.kind_shares[kind] for kind in kinds])
-    kind = str(rng.choice(kinds, p=shares / shares.sum()))
+    kind = draw_kind(kinds, rng, recipe.looks)
     return draw_look(kind, mass.radius_mm, mass.tissue, rng, recipe.looks)
 
 

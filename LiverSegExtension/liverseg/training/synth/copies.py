@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def copies_parser(description: str | None, copies: int) -> argparse.ArgumentParser:
     """The options common to these scripts; ``copies`` is the default of ``--copies``."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--cache", type=Path, required=True, help="cache of stage 2")
+    parser.add_argument("--cache", type=Path, required=True, help="cache of stage 2, or of stage 1")
     parser.add_argument("--out", type=Path, required=True, help="cache folder to write to")
     parser.add_argument("--copies", type=int, default=copies, help="of each case")
     parser.add_argument("--splits", type=Path, help="splits file; without it all cases are used")

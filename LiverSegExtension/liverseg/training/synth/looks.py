@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,12 @@ def possible_kinds(tissue: Tissue, radius_mm: float, recipe: LesionRecipe) -> li
         if room >= needed and large_enough:
             kinds.append(kind)
     return kinds
+
+
+def draw_kind(kinds: Sequence[str], rng: np.random.Generator, recipe: LesionRecipe) -> str:
+    """One of these kinds, by the recipe's shares."""
+    shares = np.array([recipe.kind_shares[kind] for kind in kinds])
+    return str(rng.choice(kinds, p=shares / shares.sum()))
 
 
 def needed_contrast(tissue: Tissue, radius_mm: float, recipe: LesionRecipe) -> float:

@@ -29,6 +29,7 @@ from liverseg.training.synth.fields import (
 )
 from liverseg.training.synth.looks import (
     contrast_map,
+    draw_kind,
     draw_look,
     needed_contrast,
     possible_kinds,
@@ -162,8 +163,7 @@ def _plant_one(
         kinds = possible_kinds(tissue, radius_mm, recipe)
         if not kinds:
             continue
-        shares = np.array([recipe.kind_shares[kind] for kind in kinds])
-        kind = str(rng.choice(kinds, p=shares / shares.sum()))
+        kind = draw_kind(kinds, rng, recipe)
         irregularity = recipe.irregularity * (_CYST_IRREGULARITY if kind == "cyst" else 1.0)
         distance = lesion_distance(box, center, radius_mm, spacing_mm, irregularity, rng)
         inside = distance < 0
