@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ import SimpleITK as sitk
 from liverseg.bundle import Bundle, read_bundle
 from liverseg.couinaud import split_liver
 from liverseg.errors import InputRefused
+from liverseg.evaluation.case_script import run_script
 from liverseg.evaluation.couinaud_scores import segment_dice
 from liverseg.images import geometry_of
 from liverseg.training.export import export_bundle
@@ -59,14 +61,12 @@ def held_out(run: Path, scored: Iterable[str], maps: Iterable[str]) -> list[str]
     return held
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with couinaud/ and ct/")
-    parser.add_argument(
-        "--runs", type=Path, nargs="+", required=True, help="run folder of each fold, in order"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="JSON with every map's scores")
-    arguments = parser.parse_args()
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Score every fold's maps, write the scores, print what they come to.
+
+    Raises:
+        InputRefused: a folder that holds no run, or nobody whom the run held out.
+    """
     maps = {
         path.name.removesuffix(".nii.gz"): path
         for path in sorted((arguments.data / "couinaud").glob("*.nii.gz"))
@@ -85,7 +85,7 @@ def main() -> None:
             )
     table = np.array(list(result.values()))
     persons = len({person_of(name) for name in result})
-    readings = np.array(two_readings(arguments.data / "ct"))
+    readings = two_readings(arguments.data / "ct")
     summary = {
         "maps": len(result),
         "persons": persons,
@@ -93,12 +93,24 @@ def main() -> None:
         "mean_dice": round(float(table.mean()), 4),
         "dice_by_segment": [round(float(v), 4) for v in table.mean(axis=0)],
         "worst_map": round(float(table.mean(axis=1).min()), 4),
-        "two_readings_mean_dice": round(float(readings.mean()), 4),
-        "two_readings_persons": len(readings),
     }
+    if readings:
+        summary["two_readings_mean_dice"] = round(float(np.mean(readings)), 4)
+        summary["two_readings_persons"] = len(readings)
     arguments.out.write_text(json.dumps({"summary": summary, "maps": result}, indent=1), encoding="utf-8")
     print(json.dumps(summary, indent=2))
 
 
+def main() -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with couinaud/ and ct/")
+    parser.add_argument(
+        "--runs", type=Path, nargs="+", required=True, help="run folder of each fold, in order"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="JSON with every map's scores")
+    return run_script(parser, evaluate, "evaluate_couinaud")
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

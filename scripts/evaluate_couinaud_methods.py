@@ -2,11 +2,13 @@
 
 Rules and constants were chosen on the tuning half of the persons (by a hash of the person's name); the
 figures of the reporting half come from a first guess fitted to the tuning half alone. Over all maps each half
-is scored with a first guess fitted to the other half. Where the network's split is the first guess, only maps
-of persons that the network never saw are scored, and only such maps say how far it errs.
+is scored with a first guess fitted to the other half. Where a network's split is the first guess, each map is
+scored with a network that never saw its person, and only such maps say how far such splits err: give the
+networks of the folds.
 
-    scripts/evaluate_couinaud_methods.py --data DATA --out scores.json [--quick]
-    scripts/evaluate_couinaud_methods.py --data DATA --write-first-guess Resources/Couinaud/first_guess.json
+    scripts/evaluate_couinaud_methods.py --data DATA --models FOLD0 FOLD1 FOLD2 --out scores.json [--quick]
+    scripts/evaluate_couinaud_methods.py --data DATA --models FOLD0 FOLD1 FOLD2 \\
+        --write-first-guess Resources/Couinaud/first_guess.json
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +35,8 @@ from liverseg.couinaud.landmark_file import Point
 from liverseg.couinaud.landmarks import PlanesFromLandmarks, landmarks_of_borders
 from liverseg.couinaud.learned import LearnedFromShape
 from liverseg.couinaud.vessels import GuidedByVessels
+from liverseg.errors import InputRefused, UsageError
+from liverseg.evaluation.case_script import run_script
 from liverseg.geometry import Geometry
 from liverseg.images import geometry_of
 from liverseg.training.persons import person_of
@@ -46,7 +51,8 @@ NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
 class LiverMap:
     """One label map: segments (canonical order), borders fitted to it, shape numbers, vessels if any.
 
-    ``learned`` are the borders that fit the network's split, where the network never saw the person.
+    ``bundle`` has a network that never saw the person, ``learned`` are the borders that fit its split; None
+    where every network saw the person.
     """
 
     name: str
@@ -55,6 +61,7 @@ class LiverMap:
     vessels: np.ndarray | None
     borders: Borders
     numbers: np.ndarray
+    bundle: Bundle | None
     learned: Borders | None
 
     @property
@@ -68,9 +75,28 @@ def is_tuning(name: str) -> bool:
     return int(hashlib.sha256(person_of(name).encode()).hexdigest(), 16) % 2 == 0
 
 
-def read_maps(data: Path, bundle: Bundle) -> list[LiverMap]:
-    """All label maps whose borders can be read."""
-    unseen = {person_of(name) for name in bundle.card["networks"]["couinaud"]["held_out"]}
+def unseen_by(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
+    """For each person whom a Couinaud network held out: the first such network.
+
+    Raises:
+        InputRefused: a bundle has no Couinaud network.
+    """
+    first: dict[str, Bundle] = {}
+    for bundle in bundles:
+        if "couinaud" not in bundle.networks:
+            raise InputRefused(f"{bundle.name} has no Couinaud network; choose another with --models")
+        for case in bundle.card["networks"]["couinaud"].get("held_out", []):
+            first.setdefault(person_of(case), bundle)
+    return first
+
+
+def read_maps(data: Path, bundles: Sequence[Bundle]) -> list[LiverMap]:
+    """All label maps whose borders can be read.
+
+    Raises:
+        InputRefused: there are none, or a bundle has no Couinaud network.
+    """
+    bundle_of = unseen_by(bundles)
     maps = []
     for path in sorted((data / "couinaud").glob("*.nii.gz")):
         image = sitk.ReadImage(str(path))
@@ -84,6 +110,7 @@ def read_maps(data: Path, bundle: Bundle) -> list[LiverMap]:
         if borders is None:
             print(f"{path.name}: a border is missing, left out")
             continue
+        bundle = bundle_of.get(person_of(path.name))
         maps.append(
             LiverMap(
                 name=path.name.removesuffix(".nii.gz"),
@@ -92,16 +119,22 @@ def read_maps(data: Path, bundle: Bundle) -> list[LiverMap]:
                 vessels=sitk.GetArrayFromImage(sitk.ReadImage(str(vessels))) if vessels.exists() else None,
                 borders=borders,
                 numbers=shape_numbers(crop.mask, crop.spacing),
-                learned=learned_borders(crop, bundle) if person_of(path.name) in unseen else None,
+                bundle=bundle,
+                learned=None if bundle is None else learned_borders(crop, bundle),
             )
         )
+    if not maps:
+        raise InputRefused(f"{data / 'couinaud'} holds no label maps of segments (*.nii.gz)")
     return maps
 
 
 def fitted(maps: list[LiverMap]) -> ShapeRegression:
     """The first guess of these maps, with the covariance of its errors in five folds by person.
 
-    That of the planes that fit the network's split comes from those maps that the network never saw.
+    That of the planes that fit a network's split comes from those maps that it never saw.
+
+    Raises:
+        UsageError: there are none.
     """
     numbers = np.array([m.numbers for m in maps])
     values = np.array([m.relative for m in maps])
@@ -113,6 +146,8 @@ def fitted(maps: list[LiverMap]) -> ShapeRegression:
         rest = fit(numbers[~out], values[~out], RIDGE)
         errors[out] = (numbers[out] - rest.mean) / rest.scale @ rest.table + rest.offset - values[out]
     learned = np.array([m.learned.values - m.borders.values for m in maps if m.learned is not None])
+    if len(learned) < 2:
+        raise UsageError("the networks saw every map; give those of folds with --models")
     return replace(
         fit(numbers, values, RIDGE), covariance=covariance(errors), learned_covariance=covariance(learned)
     )
@@ -199,7 +234,6 @@ class Scoring:
     """
 
     every: list[LiverMap]
-    bundle: Bundle
     quick: bool
 
     def scores(
@@ -209,7 +243,7 @@ class Scoring:
         network: bool = False,
         placed: bool = False,
     ) -> dict[str, list[float]]:
-        """Scores of maps by a method; with ``network`` it has the model, which must not have seen them."""
+        """Scores of maps by a method; with ``network`` it has the model that never saw them."""
         result = {}
         for half in (False,) if self.quick else (False, True):
             method = make(fitted([m for m in self.every if is_tuning(m.name) != half]))
@@ -218,7 +252,7 @@ class Scoring:
                 if is_tuning(m.name) == half:
                     points = placed_by_reader(m) if placed else None
                     seen = thinned(m) if thin else m
-                    result[m.name] = score(seen, method, self.bundle if network else None, points)
+                    result[m.name] = score(seen, method, m.bundle if network else None, points)
         return result
 
 
@@ -280,13 +314,49 @@ def summaries(every: Mapping[str, dict[str, list[float]]]) -> dict[str, dict[str
     return rows
 
 
-def main() -> None:
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Fit, write and score what was asked for."""
+    bundles = [find_bundle(name) for name in arguments.models]
+    maps = read_maps(arguments.data, bundles)
+    if arguments.write_first_guess:
+        out = {person_of(case) for case in arguments.exclude}
+        kept = [m for m in maps if person_of(m.name) not in out]
+        about = {
+            "what": "borders of the Couinaud segments by linear regression from a liver's shape "
+            "(liverseg/couinaud/first_guess.py)",
+            "fitted_to": f"{len(kept)} label maps of {len({person_of(m.name) for m in kept})} persons",
+            "learned_errors_of": f"{sum(m.learned is not None for m in kept)} maps, each split by a "
+            f"network that never saw its person ({', '.join(bundle.name for bundle in bundles)})",
+            "excluded": sorted(out),
+            "license": "Annotations MIT (xukun-zhang/Couinaud-Segmentation; GLCUnet/dataset); the outlines "
+            "derive from LiTS and 3D-IRCADb-01 (CC BY-NC-ND 4.0) and MSD (CC BY-SA 4.0): research and "
+            "non-commercial use.",
+        }
+        write_regression(fitted(kept), about, arguments.write_first_guess)
+        print(f"{arguments.write_first_guess}: {about['fitted_to']}, {len(NAMES)} borders")
+    if arguments.out:
+        scoring = Scoring(maps, arguments.quick)
+        every = landmark_scores(scoring) if "landmarks" in arguments.methods else {}
+        every |= vessel_scores(scoring) if "vessels" in arguments.methods else {}
+        rows = summaries(every)
+        readings = two_readings(arguments.data / "ct")
+        if readings:
+            rows["two readings of one liver"] = summary({f"pair {n}": r for n, r in enumerate(readings)})
+        text = json.dumps({"summary": rows, "maps": every}, indent=1)
+        arguments.out.write_text(text, encoding="utf-8")
+        print(markdown(rows))
+
+
+def main() -> int:
+    """Returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with couinaud/, vessels/ and ct/")
     parser.add_argument("--out", type=Path, help="JSON with every map's scores")
-    parser.add_argument("--model", metavar="NAME", help="whose Couinaud network is taken")
+    parser.add_argument(
+        "--models", metavar="NAME", nargs="+", default=[None], help="whose Couinaud networks are taken"
+    )
     parser.add_argument(
         "--quick",
         action="store_true",
@@ -297,36 +367,8 @@ def main() -> None:
     parser.add_argument(
         "--exclude", nargs="*", default=[], help="cases whose persons are left out of the fit"
     )
-    arguments = parser.parse_args()
-    bundle = find_bundle(arguments.model)
-    maps = read_maps(arguments.data, bundle)
-    if arguments.write_first_guess:
-        out = {person_of(case) for case in arguments.exclude}
-        kept = [m for m in maps if person_of(m.name) not in out]
-        about = {
-            "what": "borders of the Couinaud segments by linear regression from a liver's shape "
-            "(liverseg/couinaud/first_guess.py)",
-            "fitted_to": f"{len(kept)} label maps of {len({person_of(m.name) for m in kept})} persons",
-            "learned_errors_of": f"{sum(m.learned is not None for m in kept)} maps that the network of "
-            f"{bundle.name} never saw",
-            "excluded": sorted(out),
-            "license": "Annotations MIT (xukun-zhang/Couinaud-Segmentation; GLCUnet/dataset); the outlines "
-            "derive from LiTS and 3D-IRCADb-01 (CC BY-NC-ND 4.0) and MSD (CC BY-SA 4.0): research and "
-            "non-commercial use.",
-        }
-        write_regression(fitted(kept), about, arguments.write_first_guess)
-        print(f"{arguments.write_first_guess}: {about['fitted_to']}, {len(NAMES)} borders")
-    if arguments.out:
-        scoring = Scoring(maps, bundle, arguments.quick)
-        every = landmark_scores(scoring) if "landmarks" in arguments.methods else {}
-        every |= vessel_scores(scoring) if "vessels" in arguments.methods else {}
-        rows = summaries(every)
-        readings = two_readings(arguments.data / "ct")
-        rows["two readings of one liver"] = summary({f"pair {n}": r for n, r in enumerate(readings)})
-        text = json.dumps({"summary": rows, "maps": every}, indent=1)
-        arguments.out.write_text(text, encoding="utf-8")
-        print(markdown(rows))
+    return run_script(parser, evaluate, "evaluate_couinaud_methods")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
