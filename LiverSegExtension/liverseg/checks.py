@@ -195,7 +195,7 @@ def _grid_warnings(volume: Volume) -> Iterator[str]:
         gaps = np.diff(volume.slice_positions_mm)
         yield (
             f"Slices are spaced unevenly ({gaps.min():.3g} to {gaps.max():.3g} mm): the networks run on an "
-            "even grid, and volumes take the mean gap."
+            f"even grid; sizes and places are right where slices lie {k:.3g} mm apart."
         )
     if is_sheared(volume.geometry):
         tilt = shear_degrees(volume.geometry)

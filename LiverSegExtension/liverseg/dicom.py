@@ -26,7 +26,7 @@ from liverseg.errors import InputRefused
 from liverseg.geometry import LPS_TO_RAS, Geometry
 from liverseg.gray_values import gray_values
 from liverseg.images import quiet_itk
-from liverseg.uneven import is_sheared, uneven_positions
+from liverseg.uneven import fitted_to_most, is_sheared, uneven_positions
 from liverseg.volume import Source, Volume
 from liverseg.volume_identity import with_hash
 
@@ -46,8 +46,9 @@ def read_series(folder: Path, series_uid: str | None = None) -> Volume:
     Without ``series_uid`` the only CT series is taken, or the only one that is complete; scouts do not count.
 
     Returns:
-        A ``Volume`` whose slices rise along the normal; ``slice_positions_mm`` is set when they lie unevenly
-        and the affine is sheared under gantry tilt. A warning tells when one series was chosen among several.
+        A ``Volume`` whose slices rise along the normal, with a sheared affine under gantry tilt. Where they
+        lie unevenly ``slice_positions_mm`` is set and the grid is that of the longest even run. A warning
+        tells when one series was chosen among several.
 
     Raises:
         InputRefused: no DICOM, no such series, another modality, several series that fit equally well, or a
@@ -84,15 +85,11 @@ def _volume(stack: Stack, notes: tuple[str, ...]) -> Volume:
             f"The series cannot be read as one volume: {info}. Export one whole stack of slices."
         )
     source = _source(stack)
+    geometry, positions = _geometry(stack), uneven_positions(stack.positions)
+    if positions is not None:
+        geometry, positions = fitted_to_most(geometry, positions)
     array, mended = gray_values(_pixels(stack), f'The series "{source.name}"')
-    volume = Volume(
-        array,
-        _geometry(stack),
-        source,
-        (*notes, *_missing(info), *mended),
-        uneven_positions(stack.positions),
-    )
-    return with_hash(volume)
+    return with_hash(Volume(array, geometry, source, (*notes, *_missing(info), *mended), positions))
 
 
 def series_of_files(files: Sequence[Path]) -> tuple[Source, Geometry]:
@@ -132,8 +129,8 @@ def _missing(info: SeriesInfo) -> tuple[str, ...]:
         return ()
     verb = "is" if info.missing_slices == 1 else "are"
     return (
-        f"{slice_count(info.missing_slices)} {verb} missing in the series; what lies there is interpolated, "
-        "and volumes there are less exact.",
+        f"{slice_count(info.missing_slices)} {verb} missing in the series; the networks see what lies there "
+        "interpolated, and volumes do not count it.",
     )
 
 

@@ -42,11 +42,14 @@ from liverseg.lesion_measures import (
 from liverseg.liver_crop import LiverCrop
 from liverseg.mending import Box, mend
 from liverseg.surfaces import face_centers
+from liverseg.uneven import uncounted_ml
 from liverseg.volume import Volume
 
 # So much liver on one side of the scan means that the scan cuts it. A liver's dome (about 7 cm in radius)
 # that ends with 5 cm2 lacks 0.2 ml, a thin lower edge a few ml: below 1 % of a liver.
 CUT_AREA_MM2 = 500.0
+# Less of the liver between uneven slices is not worth a word.
+MISSED_SHARE = 0.005
 # Ends of the canonical axes (superior, posterior, left), first and last.
 SIDES = (("inferior", "superior"), ("anterior", "posterior"), ("right", "left"))
 
@@ -94,6 +97,7 @@ def measure(
     said = _Said(tracking_uids or {}, reviews or {}, confidences or {}, unchanged, same_liver)
 
     liver, cut = _liver_readout(crop)
+    cut += _between_slices(ct, masks)
     lesions = _lesion_readouts(crop, structures, liver, said)
     at_edge = [str(lesion.id) for lesion in lesions if lesion.touches_volume_edge]
     if at_edge:
@@ -181,6 +185,17 @@ def _liver_readout(crop: LiverCrop) -> tuple[LiverReadout, tuple[str, ...]]:
     if not cut:
         return readout, ()
     return readout, (f"The scan cuts the liver off ({', '.join(cut)}): its volume is a lower limit.",)
+
+
+def _between_slices(ct: Volume, masks: Masks) -> tuple[str, ...]:
+    """A warning where slices within the liver lie further apart, or nearer, than the grid has them."""
+    liver_ml = int(np.count_nonzero(masks.liver)) * ct.geometry.voxel_volume_ml
+    missed = uncounted_ml(masks.liver > 0, ct)
+    if abs(missed) <= MISSED_SHARE * liver_ml:
+        return ()
+    if missed > 0:
+        return (f"About {missed:.0f} ml of the liver lie where slices are missing and are not counted.",)
+    return (f"Slices in the liver lie nearer than others: its volume is about {-missed:.0f} ml too large.",)
 
 
 def _cut_sides(crop: LiverCrop) -> tuple[str, ...]:

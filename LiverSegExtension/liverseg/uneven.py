@@ -1,11 +1,13 @@
 """CTs whose slices lie unevenly or slanted (gantry tilt), and the even grid the networks need.
 
-The user gets results on the grid that was read. Only the networks see the even grid: same in-plane spacing,
-slices at right angles to the plane and the median gap apart.
+The user gets results on the grid that was read, which is right for the longest run of evenly spaced slices.
+Only the networks see the even grid: same in-plane spacing, slices at right angles to the plane and the median
+gap apart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +28,7 @@ _MOST_SLICES_PER_SLICE = 8
 
 
 def uneven_positions(positions_mm: np.ndarray) -> tuple[float, ...] | None:
-    """``Volume.slice_positions_mm`` of positions (n,) that rise along the normal; None when they are even."""
+    """Positions (n,) that rise along the normal, counted from the first one; None when they are even."""
     if len(positions_mm) < 3:
         return None
     positions = np.asarray(positions_mm, dtype=np.float64) - positions_mm[0]
@@ -34,6 +36,60 @@ def uneven_positions(positions_mm: np.ndarray) -> tuple[float, ...] | None:
     if np.abs(positions - even).max() <= UNEVEN_SHARE * float(np.median(np.diff(positions))):
         return None
     return tuple(float(p) for p in positions)
+
+
+def fitted_to_most(geometry: Geometry, positions_mm: Sequence[float]) -> tuple[Geometry, tuple[float, ...]]:
+    """The grid on which the longest run of evenly spaced slices has its true size and place.
+
+    A mean gap would be right for no slice: eight slices missing above the liver make it a sixth too large.
+
+    Args:
+        geometry: a grid whose first slice lies where it was read, of whatever gap.
+        positions_mm: of at least three slices, rising along the normal from 0.
+
+    Returns:
+        That grid, and the positions of the slices counted from its first one.
+    """
+    positions = np.asarray(positions_mm, dtype=np.float64)
+    first, last = _longest_run(np.diff(positions))
+    gap = (positions[last] - positions[first]) / (last - first)
+    start = positions[first] - first * gap
+    along = geometry.ijk_to_ras[:3, 2] / _gap_along_normal(geometry)
+    matrix = geometry.ijk_to_ras.copy()
+    matrix[:3, 2] = along * gap
+    matrix[:3, 3] += along * start
+    return Geometry(geometry.shape, matrix), tuple(float(p) for p in positions - start)
+
+
+def _longest_run(gaps: np.ndarray) -> tuple[int, int]:
+    """First and last slice of the longest run of gaps about as wide as their median."""
+    typical = float(np.median(gaps))
+    even = np.abs(gaps - typical) <= UNEVEN_SHARE * typical
+    # No gap is near a median between two widths: the one nearest to it is a run.
+    if not even.any():
+        nearest = int(np.argmin(np.abs(gaps - typical)))
+        return nearest, nearest + 1
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], even, [False]])))
+    starts, ends = edges[::2], edges[1::2]
+    longest = int(np.argmax(ends - starts))
+    return int(starts[longest]), int(ends[longest])
+
+
+def uncounted_ml(mask: np.ndarray, volume: Volume) -> float:
+    """What of a structure lies between slices further apart than the grid says; below 0 where nearer.
+
+    Args:
+        mask: bool (k, j, i) on the volume's grid.
+
+    Returns:
+        Milliliters by the mean area of the slices on both sides; 0 for even slices.
+    """
+    if volume.slice_positions_mm is None:
+        return 0.0
+    beyond = np.diff(volume.slice_positions_mm) - _gap_along_normal(volume.geometry)
+    slice_ml = np.count_nonzero(mask, axis=(1, 2)) * volume.geometry.voxel_volume_ml
+    areas = slice_ml / _gap_along_normal(volume.geometry)
+    return float(np.sum(beyond * (areas[:-1] + areas[1:]) / 2))
 
 
 def shear_degrees(geometry: Geometry) -> float:
@@ -66,7 +122,8 @@ def to_even_grid(volume: Volume) -> Volume:
         return volume
     array, stacked = volume.array, _stacked_geometry(volume)
     if volume.slice_positions_mm is not None:
-        array = _interpolate_slices(array, np.array(volume.slice_positions_mm), stacked)
+        positions = np.array(volume.slice_positions_mm)
+        array = _interpolate_slices(array, positions - positions[0], stacked)
     if not is_sheared(stacked):
         return replace(volume, array=array, geometry=stacked, slice_positions_mm=None)
     even = _right_angled(stacked)
@@ -95,7 +152,8 @@ def labels_to_read_grid(labels: np.ndarray, even: Geometry, volume: Volume) -> n
         labels = _resample(values, even, stacked, sitk.sitkNearestNeighbor, 0.0).astype(labels.dtype)
     if volume.slice_positions_mm is None:
         return labels
-    index = np.rint(np.array(volume.slice_positions_mm) / _gap_along_normal(stacked)).astype(int)
+    positions = np.array(volume.slice_positions_mm)
+    index = np.rint((positions - positions[0]) / _gap_along_normal(stacked)).astype(int)
     return labels[np.clip(index, 0, labels.shape[0] - 1)]
 
 
@@ -116,17 +174,19 @@ def _stacked_geometry(volume: Volume) -> Geometry:
     if volume.slice_positions_mm is None:
         return volume.geometry
     positions = np.array(volume.slice_positions_mm)
-    extent = float(positions[-1])
+    extent = float(positions[-1] - positions[0])
     gap = max(float(np.median(np.diff(positions))), extent / (_MOST_SLICES_PER_SLICE * len(positions)))
     # The last slice may lie a little beyond the last place; it must not be lost.
     slices = int(np.ceil(extent / gap - UNEVEN_SHARE)) + 1
     matrix = volume.geometry.ijk_to_ras.copy()
-    matrix[:3, 2] *= gap / _gap_along_normal(volume.geometry)
+    along = matrix[:3, 2] / _gap_along_normal(volume.geometry)
+    matrix[:3, 2] = along * gap
+    matrix[:3, 3] += along * positions[0]
     return Geometry((slices, *volume.geometry.shape[1:]), matrix)
 
 
 def _interpolate_slices(array: np.ndarray, positions: np.ndarray, stacked: Geometry) -> np.ndarray:
-    """Slices of ``array`` at ``positions``, linearly interpolated at the places of ``stacked``."""
+    """Slices of ``array`` at ``positions`` from 0 on, linearly interpolated at the places of ``stacked``."""
     wanted = np.minimum(np.arange(stacked.shape[0]) * _gap_along_normal(stacked), positions[-1])
     below = np.clip(np.searchsorted(positions, wanted, side="right") - 1, 0, len(positions) - 2)
     weight = ((wanted - positions[below]) / (positions[below + 1] - positions[below])).astype(np.float32)

@@ -45,8 +45,9 @@ class Volume:
         geometry: its grid.
         source: where it came from.
         warnings: what reading had to mend, one plain sentence each.
-        slice_positions_mm: position of each slice along the slice normal, from 0 upwards, when the slices
-            are not evenly spaced; ``geometry`` then has their mean gap. None for even slices.
+        slice_positions_mm: position of each slice along the slice normal, rising, counted from where
+            ``geometry`` has its first slice, when the slices are not evenly spaced; None when they are.
+            Files read have a grid that is right for the longest evenly spaced run.
     """
 
     array: np.ndarray

@@ -81,7 +81,7 @@ def test_a_missing_slice_is_warned_of_and_its_neighbors_keep_their_place(tmp_pat
     assert "1 slice missing" in str(info)
     assert any(w.startswith("1 slice is missing in the series") for w in volume.warnings)
     assert volume.slice_positions_mm == (0.0, 2.5, 5.0, 10.0, 12.5, 15.0)
-    np.testing.assert_allclose(volume.geometry.spacing_kji[0], 3.0)
+    np.testing.assert_allclose(volume.geometry.spacing_kji[0], 2.5)
     np.testing.assert_array_equal(volume.array, hu)
     assert any("unevenly" in w for w in check_volume(volume, force=True).warnings)
 

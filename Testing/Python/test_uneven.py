@@ -7,11 +7,13 @@ import pytest
 
 from liverseg.geometry import Geometry
 from liverseg.uneven import (
+    fitted_to_most,
     is_sheared,
     labels_to_read_grid,
     needs_even_grid,
     shear_degrees,
     to_even_grid,
+    uncounted_ml,
     uneven_positions,
 )
 from liverseg.volume import Volume
@@ -156,3 +158,50 @@ def test_a_nearly_doubled_slice_does_not_blow_up_the_grid() -> None:
     volume = Volume(np.ones((6, 4, 4), np.float32), grid((6, 4, 4)), slice_positions_mm=positions)
 
     assert to_even_grid(volume).array.shape[0] <= 6 * 8 + 1
+
+
+@pytest.mark.parametrize("tilt", [0.0, 15.0])
+def test_the_grid_is_right_for_the_longest_even_run(tilt: float) -> None:
+    positions = (0.0, 8.0, 10.0, 12.0, 14.0, 16.0, 25.0)
+    mean = positions[-1] / 6
+    read = grid((7, 4, 4), tilt, gap=mean)
+    step = read.ijk_to_ras[:3, 2] / mean
+
+    fitted, counted = fitted_to_most(read, positions)
+
+    for n in range(1, 6):
+        np.testing.assert_allclose(fitted.to_ras((n, 0, 0)), read.to_ras((0, 0, 0)) + positions[n] * step)
+    assert fitted.shape == read.shape
+    np.testing.assert_allclose(counted, np.array(positions) - 6.0)
+
+
+def test_gaps_of_two_widths_still_have_a_run() -> None:
+    fitted, _ = fitted_to_most(grid((3, 4, 4)), (0.0, 2.0, 8.0))
+    assert fitted.spacing_kji[0] in (2.0, 6.0)
+
+
+def test_a_fitted_stack_comes_to_the_networks_where_it_was_read() -> None:
+    volume, ras = gapped_volume()
+    geometry, positions = fitted_to_most(volume.geometry, GAPPED_MM)
+    fitted = Volume(volume.array, geometry, slice_positions_mm=positions)
+
+    even = to_even_grid(fitted)
+
+    np.testing.assert_allclose(even.array, linear_hu(world(even.geometry)), atol=1e-2)
+    labels = (world(even.geometry)[..., 2] > -300.0 + 11.0).astype(np.uint8)
+    back = labels_to_read_grid(labels, even.geometry, fitted)
+    np.testing.assert_array_equal(back, ras[..., 2] > -300.0 + 11.0)
+
+
+def test_what_lies_between_slices_is_told_but_not_counted() -> None:
+    volume, _ = gapped_volume()
+    geometry, positions = fitted_to_most(volume.geometry, GAPPED_MM)
+    fitted = Volume(volume.array, geometry, slice_positions_mm=positions)
+    mask = np.zeros(volume.array.shape, bool)
+    mask[2:6] = True
+    assert uncounted_ml(mask, fitted) == pytest.approx(10 * 12 * 1.5 * 4.0 / 1000)
+    mask[4:] = False
+    assert uncounted_ml(mask, fitted) == pytest.approx(10 * 12 * 1.5 * 4.0 / 2000)
+    mask[3:] = False
+    assert uncounted_ml(mask, fitted) == 0.0
+    assert uncounted_ml(mask, Volume(volume.array, geometry)) == 0.0
