@@ -108,18 +108,20 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         networks = {
-            stage: NetworkCard(
-                stage=stage,
-                network=dict(entry["network"]),
-                spacing_mm=float(entry["spacing_mm"]),
-                patch=(int(entry["patch"][0]), int(entry["patch"][1]), int(entry["patch"][2])),
-                window_hu=tuple(entry["window_hu"]) if entry.get("window_hu") else None,
-                classes=tuple(entry["classes"]),
-                file=str(entry["file"]),
-                sha256=str(entry["sha256"]),
-                grid=_read_grid(entry.get("grid")),
-                overlap=None if entry.get("overlap") is None else float(entry["overlap"]),
-                views=read_views(entry),
+            stage: _usable(
+                NetworkCard(
+                    stage=stage,
+                    network=dict(entry["network"]),
+                    spacing_mm=float(entry["spacing_mm"]),
+                    patch=(int(entry["patch"][0]), int(entry["patch"][1]), int(entry["patch"][2])),
+                    window_hu=tuple(entry["window_hu"]) if entry.get("window_hu") else None,
+                    classes=tuple(entry["classes"]),
+                    file=str(entry["file"]),
+                    sha256=str(entry["sha256"]),
+                    grid=_read_grid(entry.get("grid")),
+                    overlap=None if entry.get("overlap") is None else float(entry["overlap"]),
+                    views=read_views(entry),
+                )
             )
             for stage, entry in card["networks"].items()
         }
@@ -133,6 +135,28 @@ def read_bundle(folder: Path) -> Bundle:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     return bundle
+
+
+def _usable(card: NetworkCard) -> NetworkCard:
+    """The card of a network.
+
+    Raises:
+        ValueError: it has sizes that cannot be, or classes that are not those of its network.
+    """
+    if not card.spacing_mm > 0 or min(card.patch) < 1:
+        raise ValueError(f"{card.stage}: spacing_mm and patch must be above 0")
+    if card.window_hu is not None and not (
+        len(card.window_hu) == 2 and card.window_hu[0] < card.window_hu[1]
+    ):
+        raise ValueError(f"{card.stage}: window_hu must be two rising numbers")
+    outputs = card.network.get("out_channels", len(card.classes))
+    if len(card.classes) != outputs:
+        raise ValueError(f"{card.stage}: {len(card.classes)} classes for {outputs} outputs")
+    if card.stage == "stage1" and not {"liver", "lesion"} & {
+        name.split()[0] for name in card.classes if name
+    }:
+        raise ValueError(f"{card.stage}: no class is named liver or lesion")
+    return card
 
 
 def _read_grid(entry: dict[str, Any] | None) -> dict[str, Any]:

@@ -106,6 +106,8 @@ def _cpu_precision() -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
 
 
+# Of PyTorch's allocators (on Linux, on Windows, on GPUs), of cuBLAS and cuDNN.
+_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "_ALLOC_FAILED")
 # What may be said of windows: as large as memory lets them be, or half of the side from the start.
 TILES = {"auto": 1.0, "half": 0.5}
 
@@ -156,5 +158,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on a GPU or on the CPU."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)

@@ -10,6 +10,14 @@ from liverseg.errors import InputRefused
 AIR_HU = -1024
 
 
+def numbered(array: np.ndarray) -> np.ndarray:
+    """The array with ``AIR_HU`` in place of what is no number (NaN, infinite); itself without such."""
+    if array.dtype.kind != "f":
+        return array
+    finite = np.isfinite(array)
+    return array if finite.all() else np.where(finite, array, array.dtype.type(AIR_HU))
+
+
 def gray_values(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """int16 or float32 values without NaN, and a warning when some had to be replaced by air.
 
@@ -25,7 +33,7 @@ def gray_values(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ..
         low, high = float(array[finite].min()), float(array[finite].max())
         if not finite.all():
             share = 100.0 * (1.0 - finite.mean())
-            array = np.where(finite, array, np.float32(AIR_HU))
+            array = numbered(array)
             warnings = (
                 f"{share:.2g} % of the voxels had no number (NaN or infinite); they are taken as air.",
             )

@@ -21,6 +21,7 @@ from liverseg.couinaud.second_head import chosen_method
 from liverseg.device import TILES, Rung, choose_device, is_out_of_memory
 from liverseg.errors import OutOfMemory, UsageError
 from liverseg.geometry import CanonicalOrder
+from liverseg.gray_values import numbered
 from liverseg.labels import AORTA
 from liverseg.measure import label_lesions, measure
 from liverseg.progress import Progress, part_of, silent
@@ -136,7 +137,8 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
     with watch.stage("grid"):
         even = to_even_grid(ct) if uneven else ct
     order = CanonicalOrder.of(even.geometry)
-    hu = np.ascontiguousarray(order.apply(even.array))
+    # A network would spread one voxel without a number over all of its window.
+    hu = numbered(np.ascontiguousarray(order.apply(even.array)))
     spacing = order.geometry(even.geometry).spacing_kji
     found = _networks(hu, spacing, bundle, device, options, watch, progress)
     liver, lesions, score = (

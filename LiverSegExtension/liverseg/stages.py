@@ -222,11 +222,11 @@ def stricter_in_hollows(liver: torch.Tensor, lesion: torch.Tensor, hollow: torch
     return torch.where(hollow & (lesion < LESION_IN_HOLLOW), liver - STRICTER_IN_HOLLOW, liver)
 
 
-def grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
-    """A mask (0/1) dilated by a cube of so many voxels to each side, as bool."""
+def grown(mask: torch.Tensor, voxels: Sequence[int]) -> torch.Tensor:
+    """A mask (0/1) dilated by a box of so many voxels (z, y, x) to each side, as bool."""
     wide = mask[None, None]
-    for axis in range(3):
-        kernel = [2 * voxels + 1 if a == axis else 1 for a in range(3)]
+    for axis, reach in enumerate(voxels):
+        kernel = [2 * reach + 1 if a == axis else 1 for a in range(3)]
         wide = torch.nn.functional.max_pool3d(wide, kernel, 1, [size // 2 for size in kernel])
     return wide[0, 0] > 0
 
@@ -259,7 +259,7 @@ def find_lesions(
     image = resize(finest, shape)
     known = mask_on_crop(rough, hu.shape, shape)
     shown = without_hollows(known, torch.from_numpy(hu_of(image.numpy(), window)), target)
-    near = grown(shown, int(round(REACH_MM / min(target))))
+    near = grown(shown, [int(round(REACH_MM / step)) for step in target])
     # A network that was trained on the CT alone does not see stage 1's liver.
     masks = [shown][: int(card.network["in_channels"]) - 1]
     overlap = OVERLAP[quality] if card.overlap is None else card.overlap

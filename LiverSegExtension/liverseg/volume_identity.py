@@ -1,4 +1,4 @@
-"""The hash of a volume: what tells whether two scans are one, whatever file they came in."""
+"""The hash of a volume: the same voxels, type and grid have the same one, whatever file they came in."""
 
 from __future__ import annotations
 

@@ -116,10 +116,51 @@ def test_what_a_killed_run_left_is_tidied_up(tmp_path: Path) -> None:
     root = Path(writers.__file__).parents[2]
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=root, timeout=60, check=False)
     (tmp_path / ".notes.part.txt").write_text("mine")
-    assert len(list(tmp_path.iterdir())) == 2
+    (left,) = tmp_path.glob(".*.part.report.json")
+    write_case(make_case(), tmp_path, ["lesions_table"])
+    assert left.exists(), "another run may be writing it"
+    (tmp_path / "lesions.csv").unlink()
+    os.utime(left, (0, 0))
     check_output_folder(tmp_path)
     write_case(make_case(), tmp_path, ["lesions_table"])
     assert {p.name for p in tmp_path.iterdir()} == {".notes.part.txt", "lesions.csv"}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_overwrite_that_ends_early_keeps_the_earlier_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def ends_early(case: object, path: Path) -> None:
+        path.write_text("half")
+        raise error
+
+    write_case(make_case(), tmp_path, LIGHT)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("liverseg.writers.report_json.write_report", ends_early)
+    with pytest.raises((KeyboardInterrupt, UsageError)) as caught:
+        write_case(make_case(lesion_count=1), tmp_path, LIGHT, overwrite=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    if isinstance(error, OSError):
+        assert "report.json: no space left" in str(caught.value)
+
+
+def test_a_file_that_cannot_be_replaced_gives_the_earlier_report_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_case(make_case(), tmp_path, LIGHT)
+    before = (tmp_path / "report.json").read_bytes()
+    replace_file = Path.replace
+
+    def held_open(self: Path, target: Path) -> Path:
+        if target.name == "lesions.csv":
+            raise PermissionError(13, "Permission denied")
+        return replace_file(self, target)
+
+    monkeypatch.setattr(Path, "replace", held_open)
+    with pytest.raises(UsageError, match=r"lesions\.csv"):
+        write_case(make_case(lesion_count=1), tmp_path, LIGHT, overwrite=True)
+    assert (tmp_path / "report.json").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "lesions.csv"}
 
 
 def test_the_report_is_written_last() -> None:

@@ -97,3 +97,22 @@ def test_settings_that_cannot_be_used_are_told_when_the_card_is_read(tmp_path, e
         read_bundle(tmp_path)
     text = str(refused.value)
     assert "card.json" in text and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("stage", "entry", "said"),
+    [
+        ("stage1", {"spacing_mm": 0}, "spacing_mm and patch must be above 0"),
+        ("stage2", {"patch": [0, 96, 96]}, "spacing_mm and patch must be above 0"),
+        ("stage2", {"window_hu": [1, 1]}, "two rising numbers"),
+        ("couinaud", {"classes": ["I", "II"]}, "2 classes for 8 outputs"),
+        ("stage1", {"classes": ["background", "spleen", "aorta"]}, "no class is named liver"),
+    ],
+)
+def test_a_network_that_cannot_run_as_its_card_says_is_refused(tmp_path, stage, entry, said):
+    card = json.loads(json.dumps(find_bundle().card))
+    card["networks"][stage].update(entry)
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=said) as refused:
+        read_bundle(tmp_path)
+    assert stage in str(refused.value)

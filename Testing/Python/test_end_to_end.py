@@ -96,6 +96,16 @@ def test_flips_and_permutations_give_the_same_labels_in_world_space(axes, flips,
         assert one.centroid_ras_mm == pytest.approx(other.centroid_ras_mm, abs=1e-6)
 
 
+def test_a_voxel_without_a_number_counts_as_air(small, plain, coarse_model):
+    array = small.array.astype(np.float32)
+    array[0, 0, 0], array[-1, -1, -1] = np.nan, np.inf
+    case = segment(
+        Volume(array, small.geometry), SegmentOptions(device="cpu", model=coarse_model, quality="fast")
+    )
+    assert dice(case.masks.liver, plain.masks.liver) > 0.999
+    assert any("NaN" in warning for warning in case.warnings)
+
+
 def test_the_same_input_gives_the_same_result_twice(small, plain, coarse_model):
     again = segment(small, SegmentOptions(device="cpu", model=coarse_model, quality="fast"))
     assert np.array_equal(again.masks.lesions, plain.masks.lesions)

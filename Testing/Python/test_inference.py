@@ -57,12 +57,12 @@ def test_a_scan_of_a_few_voxels_passes_the_real_network():
     assert scores.shape == (3, 4, 5, 6), "background, liver, aorta"
 
 
-def test_a_mask_grows_by_a_cube():
+def test_a_mask_grows_by_so_many_voxels_along_each_axis():
     mask = torch.zeros((9, 9, 9))
     mask[4, 4, 4] = 1
-    wide = stages.grown(mask, 2)
-    assert int(wide.sum()) == 125
-    assert bool(wide[2:7, 2:7, 2:7].all())
+    wide = stages.grown(mask, (2, 1, 0))
+    assert int(wide.sum()) == 15
+    assert bool(wide[2:7, 3:6, 4].all())
 
 
 def test_a_rung_without_free_memory_is_left_out_and_said_so(monkeypatch):
@@ -133,6 +133,24 @@ def test_a_gpu_run_ends_on_the_cpu_at_last():
     assert [r.device for r in ladder("mps")][-1] == "cpu"
     assert is_out_of_memory(torch.OutOfMemoryError("x"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
+        "[enforce fail] . DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_memory_that_ran_out_is_known_by_every_allocator_s_words(text):
+    def work(rung: Rung) -> float:
+        if rung.tile == 1.0:
+            raise RuntimeError(text)
+        return rung.tile
+
+    assert stages.on_ladder("cpu", work)[0] == 0.5
 
 
 def test_a_device_that_is_not_there_is_refused_with_what_is():

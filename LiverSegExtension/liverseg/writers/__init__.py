@@ -1,10 +1,9 @@
 """The files a run writes. One file a writer, and one line in the registry below.
 
 A writer is a function ``(case: Case, path: Path, **settings) -> None``, every setting having a default. It
-writes to the path it is given, which is a
-temporary name beside the real one (:mod:`liverseg.writers.atomic`). Writers are named by strings and
-imported when first needed, so that a light run loads no heavy library, and so that a writer may live in
-a package that is built on this one.
+writes to the path it is given, which is a temporary name beside the real one
+(:mod:`liverseg.writers.atomic`). Writers are named by strings and imported when first needed, so that a light
+run loads no heavy library, and so that a writer may live in a package that is built on this one.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,7 +20,14 @@ from pathlib import Path
 from liverseg.case import Case
 from liverseg.errors import UsageError
 from liverseg.writers import conditions
-from liverseg.writers.atomic import make_folder, plain_reason, remove_leftovers, written_whole
+from liverseg.writers.atomic import (
+    cannot_write,
+    kept_on_failure,
+    make_folder,
+    plain_reason,
+    remove_leftovers,
+    written_whole,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +107,7 @@ OUTPUTS: dict[str, Output] = {
         "liverseg_mrml.scene_writer:write_scene",
         on_request=True,
         needs="the package slicer-core (pip install 'liverseg[mrml]'), or run inside 3D Slicer",
+        modules=("slicer",),
     ),
     "dicom_seg": _dicom("seg.dcm", "dicom_seg:write_binary"),
     "dicom_sr": _dicom("sr.dcm", "dicom_sr:write_report"),
@@ -170,9 +178,9 @@ def check_output_folder(folder: Path, overwrite: bool = False) -> None:
             ``overwrite`` is not set.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file, not a folder; choose another output folder")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file, not a folder; choose another output folder")
         existing = folder.resolve()
         while not existing.exists():
             existing = existing.parent
@@ -200,10 +208,11 @@ def write_case(
 ) -> dict[str, Path]:
     """Write a case's files into a folder, which is made when it is not there.
 
-    Each file appears whole or not at all. Files that LiverSeg does not write are never touched. When a
-    whole result is replaced, files of the earlier one that the new one does not write (a scene or vessels
-    that no longer fit the masks) are removed. What is to be told of the outputs (:func:`with_warnings`)
-    stands in the report among the case's warnings.
+    Each file appears whole or not at all, and none before all are written: until then an earlier result, with
+    what a reader said of its lesions, stays as it was. Files that LiverSeg does not write are never touched.
+    When a whole result is replaced, files of the earlier one that the new one does not write (a scene or
+    vessels that no longer fit the masks) are removed. What is to be told of the outputs
+    (:func:`with_warnings`) stands in the report among the case's warnings.
 
     Args:
         case: the read-out.
@@ -231,16 +240,20 @@ def write_case(
     # A run that was killed could not tidy up behind itself.
     remove_leftovers(folder, {output.filename for output in OUTPUTS.values()})
 
-    if "report" in outputs:
-        # A folder with a report is complete: while files are replaced, there is none.
-        _remove(folder / outputs["report"].filename)
-    written: dict[str, Path] = {}
-    for name, output in outputs.items():
-        path = folder / output.filename
-        with written_whole(path) as temporary:
-            writers[name](case, temporary, **(settings or {}).get(name, {}))
-        logger.debug("wrote %s", output.filename)
-        written[name] = path
+    written = {name: folder / output.filename for name, output in outputs.items()}
+    with ExitStack() as stack:
+        if "report" in written:
+            stack.enter_context(kept_on_failure(written["report"]))
+        # Renamed in the order of the outputs, the report last: a folder with a report is complete.
+        temporaries = {n: stack.enter_context(written_whole(written[n])) for n in reversed(written)}
+        for name, path in written.items():
+            try:
+                writers[name](case, temporaries[name], **(settings or {}).get(name, {}))
+            except OSError as error:
+                raise cannot_write(path, error) from error
+            logger.debug("wrote %s", path.name)
+        if "report" in written:
+            _remove(written["report"])
     if set(DEFAULT_NAMES) <= set(wanted):
         _remove_stale(folder, {path.name for path in written.values()})
     return written

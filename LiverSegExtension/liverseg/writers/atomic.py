@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
 from liverseg.errors import UsageError
 
+# No run takes so long between its first file and its last.
+LEFTOVER_AFTER_S = 3600.0
 _REASONS = {
+    errno.ENOENT: "the folder is gone",
+    errno.ENAMETOOLONG: "the name is too long",
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file is larger than this system or disk allows",
@@ -35,6 +40,25 @@ def plain_reason(error: OSError) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def cannot_write(path: Path, error: OSError) -> UsageError:
+    """What is raised of a file that could not be written."""
+    return UsageError(
+        f"cannot write {path}: {plain_reason(error)}; choose another output folder or make room"
+    )
+
+
+@contextmanager
+def kept_on_failure(path: Path) -> Iterator[None]:
+    """Put a file back that was removed inside of the block, when the block ends with any exception."""
+    before = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    except BaseException:
+        if before is not None and not path.exists():
+            path.write_bytes(before)
+        raise
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to, and rename it to ``path`` when all went well.
@@ -54,18 +78,20 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {plain_reason(error)}; choose another output folder or make room"
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         # After the rename there is nothing left under the temporary name.
         temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path, filenames: Set[str]) -> None:
-    """Remove the temporary files of these names that a killed run left in a folder."""
+    """Remove the temporary files of these names that a killed run left in a folder.
+
+    Young ones stay: another run may be writing them.
+    """
+    old = time.time() - LEFTOVER_AFTER_S
     for path in folder.glob(".????????.part.*"):
-        if path.name.split(".part.", 1)[1] in filenames:
+        if path.name.split(".part.", 1)[1] in filenames and path.stat().st_mtime < old:
             path.unlink(missing_ok=True)
 
 
