@@ -53,7 +53,8 @@ def read_tables(paths: Sequence[Path]) -> FoundLesions:
     """All lesions of the tables.
 
     Raises:
-        UsageError: a table is missing, lacks a column, or has a cell that is no number; a lesion comes twice.
+        UsageError: a table is missing, is none, lacks a column, or has a cell that is no number; a lesion
+            comes twice.
     """
     rows: list[tuple[float, float, float]] = []
     truth, persons = [], []
@@ -73,10 +74,12 @@ def read_tables(paths: Sequence[Path]) -> FoundLesions:
                         raise UsageError(f"{path} line {line}: lesion {key[1]} of {key[0]} was there before")
                     seen.add(key)
                     rows.append(_features(row, path, line))
-                    truth.append(TRUTH[row["matched"].strip().lower()])
+                    truth.append(TRUTH[(row["matched"] or "").strip().lower()])
                     persons.append(row.get("person") or person_of(row["case"]))
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UsageError(f"{path} is no CSV table in UTF-8 ({error}); save it as one") from error
         except KeyError as error:
             raise UsageError(f"{path} line {line}: matched is {error}, not true or false") from error
     return FoundLesions(np.array(rows).reshape(-1, 3), np.array(truth, dtype=bool), tuple(persons))
@@ -206,6 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bins", type=int, default=5, help="points of the reliability curve")
     parsed = parser.parse_args(arguments)
     try:
+        if parsed.bins < 1:
+            raise UsageError(f"--bins {parsed.bins}: a curve has at least one point; give 1 or more")
         found = read_tables(parsed.tables)
         block, ways = calibrated(found, parsed.bins)
         parsed.out.mkdir(parents=True, exist_ok=True)

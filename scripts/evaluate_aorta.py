@@ -27,7 +27,7 @@ from liverseg.training.cache import drawn_aorta
 from liverseg.training.datasets import list_scans
 from liverseg.training.datasets.scan import LabeledScan
 from liverseg.training.persons import person_of
-from liverseg.writers.atomic import written_whole
+from liverseg.writers.atomic import make_folder, written_whole
 
 log = logging.getLogger("evaluate_aorta")
 
@@ -59,13 +59,14 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Score and write.
 
     Raises:
-        UsageError: a model's stage 1 knows no aorta.
+        UsageError: a model has no stage 1 that knows the aorta, or the scores cannot be written.
         InputRefused: nobody whom a model held out has a drawn aorta.
     """
     models = [find_bundle(name) for name in arguments.models]
     for bundle in models:
-        if "aorta" not in bundle.networks["stage1"].classes:
-            raise UsageError(f"stage 1 of {bundle.name} knows no aorta; name models that do")
+        if "stage1" not in bundle.networks or "aorta" not in bundle.networks["stage1"].classes:
+            raise UsageError(f"{bundle.name} has no stage 1 that knows the aorta; name models that do")
+    make_folder(arguments.out.parent)
     scores: dict[str, float] = {}
     with networks_kept():
         for scan in list_scans("project-3mm", arguments.data, []):

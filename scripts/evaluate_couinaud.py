@@ -25,6 +25,7 @@ from liverseg.images import geometry_of
 from liverseg.training.export import export_bundle
 from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.persons import person_of
+from liverseg.writers.atomic import make_folder, written_whole
 
 
 def score_map(path: Path, bundle: Bundle) -> tuple[float, ...]:
@@ -66,7 +67,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     Raises:
         InputRefused: a folder that holds no run, or nobody whom the run held out.
+        UsageError: the scores cannot be written.
     """
+    make_folder(arguments.out.parent)
     maps = {
         path.name.removesuffix(".nii.gz"): path
         for path in sorted((arguments.data / "couinaud").glob("*.nii.gz"))
@@ -97,7 +100,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if readings:
         summary["two_readings_mean_dice"] = round(float(np.mean(readings)), 4)
         summary["two_readings_persons"] = len(readings)
-    arguments.out.write_text(json.dumps({"summary": summary, "maps": result}, indent=1), encoding="utf-8")
+    with written_whole(arguments.out) as temporary:
+        temporary.write_text(json.dumps({"summary": summary, "maps": result}, indent=1), encoding="utf-8")
     print(json.dumps(summary, indent=2))
 
 

@@ -40,6 +40,7 @@ from liverseg.evaluation.case_script import run_script
 from liverseg.geometry import Geometry
 from liverseg.images import geometry_of
 from liverseg.training.persons import person_of
+from liverseg.writers.atomic import make_folder, written_whole
 
 # Errors further from the median than this many robust standard deviations are drawn in to it: borders that
 # run along the axis they are read on would count without bound.
@@ -315,7 +316,14 @@ def summaries(every: Mapping[str, dict[str, list[float]]]) -> dict[str, dict[str
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Fit, write and score what was asked for."""
+    """Fit, write and score what was asked for.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    for path in (arguments.out, arguments.write_first_guess):
+        if path:
+            make_folder(path.parent)
     bundles = [find_bundle(name) for name in arguments.models]
     maps = read_maps(arguments.data, bundles)
     if arguments.write_first_guess:
@@ -343,7 +351,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         if readings:
             rows["two readings of one liver"] = summary({f"pair {n}": r for n, r in enumerate(readings)})
         text = json.dumps({"summary": rows, "maps": every}, indent=1)
-        arguments.out.write_text(text, encoding="utf-8")
+        with written_whole(arguments.out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
         print(markdown(rows))
 
 

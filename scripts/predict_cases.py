@@ -6,6 +6,7 @@ scripts/predict_cases.py ... --score-maps MAPS; scripts/tune_postprocessing.py -
 
 A case is a folder DATA/ct/<case>: a whole scan, or a pair of a 3 mm scan and the region of its liver
 (liverseg/evaluation/end_to_end.py). Cases of persons that the model was trained on, by its card, are refused.
+A case that is there already is kept; one that other weights, quality or liver gave is refused.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from liverseg.bundle import find_bundle
 from liverseg.device import choose_device
+from liverseg.errors import UsageError
 from liverseg.evaluation.case_files import read_case
 from liverseg.evaluation.case_script import case_parser, run_script
 from liverseg.evaluation.end_to_end import Predicted, case_folders, predict_case, write_predicted
@@ -29,31 +32,44 @@ from liverseg.writers.atomic import make_folder, written_whole
 
 log = logging.getLogger("predict_cases")
 
+PREDICTION = "prediction.json"
+
 
 def predict(arguments: argparse.Namespace) -> None:
-    """Predict case after case; one that is there already is kept unless ``--overwrite`` is given."""
+    """Predict case after case; one that is there already is kept unless ``--overwrite`` is given.
+
+    Raises:
+        UsageError: one that is there was predicted in another way.
+    """
     bundle = find_bundle(arguments.model)
-    folders = case_folders(arguments.data, arguments.cases, bundle, arguments.seen_too)
+    cases = list(dict.fromkeys(arguments.cases))
+    folders = case_folders(arguments.data, cases, bundle, arguments.seen_too)
     options = SegmentOptions(
         choose_device(arguments.device), arguments.quality, arguments.model, force=arguments.force
     )
+    way = {
+        "weights_sha256": bundle.sha256,
+        "true_liver": arguments.true_liver,
+        "quality": arguments.quality,
+    }
+    there = [] if arguments.overwrite else kept_cases(folders, arguments.out, way)
     for folder in folders:
         out = arguments.out / folder.name
-        # The last file of a case: where it is, the case is whole.
-        done = out / "prediction.json"
-        if done.exists() and not arguments.overwrite:
+        if folder.name in there and has_score_map(folder.name, arguments.score_maps):
             log.info("%s is there already", folder.name)
             continue
+        # The last file of a case: where it is, the case is whole.
+        done = out / PREDICTION
         began = time.monotonic()
         predicted = predict_case(folder, options, arguments.true_liver)
+        done.unlink(missing_ok=True)
         write_predicted(predicted, out)
         if arguments.score_maps is not None:
             keep_scores(predicted, folder, arguments.score_maps)
         facts = {
             "case": folder.name,
             "model": bundle.name,
-            "weights_sha256": bundle.sha256,
-            "true_liver": arguments.true_liver,
+            **way,
             "seen_too": arguments.seen_too,
             "seconds": round(time.monotonic() - began, 1),
         }
@@ -67,6 +83,42 @@ def predict(arguments: argparse.Namespace) -> None:
             len(case.lesions),
             facts["seconds"],
         )
+
+
+def kept_cases(folders: Sequence[Path], out: Path, way: Mapping[str, object]) -> list[str]:
+    """The names of the cases that are predicted already.
+
+    Args:
+        folders: of the labeled cases.
+        way: the facts of ``prediction.json`` that all predictions of a folder must share.
+
+    Raises:
+        UsageError: a case was predicted in another way, or does not say how.
+    """
+    kept = [folder.name for folder in folders if (out / folder.name / PREDICTION).exists()]
+    for name in kept:
+        facts = known_facts(out / name / PREDICTION)
+        other = [fact for fact, value in way.items() if facts.get(fact) != value]
+        if other:
+            raise UsageError(
+                f"{out / name} was predicted in another way ({', '.join(other)} in its {PREDICTION}); "
+                "choose another folder for --out, or --overwrite"
+            )
+    return kept
+
+
+def known_facts(path: Path) -> dict[str, Any]:
+    """What a ``prediction.json`` says; nothing where it cannot be read."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def has_score_map(case: str, folder: Path | None) -> bool:
+    """Whether a case's score map is there, or none is asked for."""
+    return folder is None or (folder / f"{case}.npz").exists()
 
 
 def keep_scores(predicted: Predicted, truth: Path, folder: Path) -> None:

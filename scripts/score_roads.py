@@ -24,17 +24,18 @@ import predict_cases
 from compare_roads import ROADS
 
 from liverseg.bundle import find_bundle, read_bundle
-from liverseg.errors import UsageError
+from liverseg.errors import InputRefused, UsageError
 from liverseg.evaluation.case_files import STAGE1_FILE, read_case
 from liverseg.evaluation.case_script import run_script
-from liverseg.evaluation.comparison import compare_scores, write_comparison
+from liverseg.evaluation.comparison import compare_scores, read_cases, write_comparison
 from liverseg.evaluation.evaluate import evaluate_folders
 from liverseg.evaluation.summary import summarize
-from liverseg.evaluation.tables import CASES_FILE, SUMMARY_FILE, write_scores
+from liverseg.evaluation.tables import SUMMARY_FILE, write_scores
 from liverseg.reading import read_labels
 from liverseg.training.checkpoints import LAST
 from liverseg.training.export import export_bundle
 from liverseg.training.joining import join_bundles
+from liverseg.writers.atomic import make_folder
 
 log = logging.getLogger("score_roads")
 
@@ -83,13 +84,25 @@ def score(road: str, arguments: argparse.Namespace) -> None:
     words += ["--threads", arguments.threads] if arguments.threads else []
     if predict_cases.main([str(word) for word in words]):
         raise UsageError(f"{road}: its model could not be run; see the line above")
-    if not (folders.scores / CASES_FILE).exists():
+    if not is_scored(folders.scores, arguments.cases):
         cases = list(evaluate_folders(folders.predicted, arguments.data / "ct", arguments.cases))
-        folders.scores.mkdir(parents=True, exist_ok=True)
+        make_folder(folders.scores)
+        # An earlier summary must not stay beside newer cases where this is interrupted.
+        (folders.scores / SUMMARY_FILE).unlink(missing_ok=True)
         write_scores(folders.scores, cases, summarize(cases))
     if road != BASELINE:
         baseline = Folders.of(BASELINE, arguments.out)
         write_comparison(folders.compared, compare_scores(baseline.scores, folders.scores))
+
+
+def is_scored(folder: Path, cases: Sequence[str]) -> bool:
+    """Whether the scores of a folder are whole, which the summary comes last for, and of these cases."""
+    if not (folder / SUMMARY_FILE).exists():
+        return False
+    try:
+        return set(read_cases(folder)) == set(cases)
+    except InputRefused:
+        return False
 
 
 def steps_of(run: Path) -> int:
@@ -110,9 +123,10 @@ def row(road: str, arguments: argparse.Namespace) -> list[str]:
     large = lesions["any_overlap"]["10 mm and more"]
     seconds = [
         json.loads(path.read_text(encoding="utf-8"))["seconds"]
-        for path in sorted(folders.predicted.glob("*/prediction.json"))
+        for path in (folders.predicted / case / "prediction.json" for case in sorted(set(arguments.cases)))
     ]
-    stage1, inside = told.get("stage1_liver"), covered(folders.predicted, arguments.data / "ct")
+    stage1 = told.get("stage1_liver")
+    inside = covered(folders.predicted, arguments.data / "ct", arguments.cases)
     return [
         road,
         " and ".join(sizes),
@@ -129,15 +143,18 @@ def row(road: str, arguments: argparse.Namespace) -> list[str]:
     ]
 
 
-def covered(predicted: Path, truth: Path) -> float | None:
+def covered(predicted: Path, truth: Path, cases: Sequence[str]) -> float | None:
     """The share of a case's lesion voxels that lie in stage 1's liver, the mean over cases that have both.
 
     Args:
         predicted: one folder a case, with stage 1's mask on the scan that it saw.
         truth: one folder a case.
+        cases: those that count.
     """
     shares = []
-    for path in sorted(predicted.glob(f"*/{STAGE1_FILE}")):
+    for path in (predicted / case / STAGE1_FILE for case in sorted(set(cases))):
+        if not path.exists():
+            continue
         mask, geometry = read_labels(path)
         lesions = read_case(truth / path.parent.name, geometry).lesions > 0
         if lesions.any():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -290,3 +292,36 @@ def test_a_run_whose_drawn_aortas_are_all_held_out_is_refused(tmp_path):
     with pytest.raises(UsageError, match="everybody whose aorta was drawn is held out"):
         train(RunConfig(run=str(tmp_path / "run"), data=data, task=task))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def evaluating(root, monkeypatch) -> ModuleType:
+    """scripts/evaluate_aorta.py with one scan, whose score of a half is known without a network."""
+    spec = importlib.util.spec_from_file_location("evaluate_aorta", root / "scripts" / "evaluate_aorta.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    networks = {"with": {"stage1": SimpleNamespace(classes=CLASSES)}, "without": {"couinaud": None}}
+    monkeypatch.setattr(
+        script,
+        "find_bundle",
+        lambda name: SimpleNamespace(name=name, networks=networks[name], card={"held_out": ["c_1"]}),
+    )
+    monkeypatch.setattr(script, "list_scans", lambda *rest: [SimpleNamespace(case="c_1")])
+    monkeypatch.setattr(script, "score", lambda scan, bundle: 0.5)
+    return script
+
+
+def test_scores_of_the_aorta_go_into_a_folder_that_is_made_for_them(evaluating, tmp_path):
+    out = tmp_path / "new" / "scores.json"
+    assert evaluating.main(["--data", "d", "--models", "with", "--out", str(out)]) == 0
+    assert json.loads(out.read_text())["mean_dice"] == 0.5
+
+
+def test_a_model_without_stage_1_is_refused_for_the_aorta_in_one_line(evaluating, tmp_path, capsys):
+    words = ["--data", "d", "--models", "with", "without", "--out", str(tmp_path / "new" / "scores.json")]
+    assert evaluating.main(words) == 2
+    assert capsys.readouterr().err == (
+        "evaluate_aorta: without has no stage 1 that knows the aorta; name models that do\n"
+    )
+    assert not (tmp_path / "new").exists()

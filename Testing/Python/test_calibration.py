@@ -316,7 +316,9 @@ def test_the_script_refuses_bad_tables_with_one_line(
     write_table(tmp_path / "truth.csv", 40, matched="perhaps")
     write_table(tmp_path / "few.csv", 40, matched="True")
     (tmp_path / "columns.csv").write_text("case,lesion\na,1\n", encoding="utf-8")
+    (tmp_path / "latin.csv").write_bytes((tmp_path / "few.csv").read_bytes() + "Jürgen".encode("latin-1"))
     words = {"twice": "before", "high": "0 to 1", "truth": "matched", "few": "too few", "columns": "column"}
+    words |= {"latin": "UTF-8"}
     for name, word in {**words, "missing": "cannot read"}.items():
         with pytest.raises(SystemExit) as stopped:
             run("--tables", tmp_path / f"{name}.csv", "--out", tmp_path / "out")
@@ -324,4 +326,8 @@ def test_the_script_refuses_bad_tables_with_one_line(
         told = capsys.readouterr().err
         assert len(told.strip().splitlines()) == 1, told
         assert word in told
+    with pytest.raises(SystemExit) as stopped:
+        run("--tables", tmp_path / "few.csv", "--out", tmp_path / "out", "--bins", "0")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("calibrate_confidence: --bins 0: ")
     assert not (tmp_path / "out").exists()

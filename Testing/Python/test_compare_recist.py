@@ -54,6 +54,10 @@ def test_the_sum_adds_parts_counts_merged_ones_once_and_gone_ones_as_nothing() -
         ((20.0, 25.0), "20 % and 5 mm above"),
         ((100.0, 40.0, 60.0), "20 % and 5 mm above"),
         ((100.0, 60.0, 62.0), "30 % below"),
+        # Any growth is more than 20 % of nothing.
+        ((30.0, 0.0, 12.0), "20 % and 5 mm above"),
+        ((30.0, 0.0, 4.0), "30 % below"),
+        ((30.0, 0.0, 0.0), "30 % below"),
     ],
 )
 def test_limits_are_told_as_information_and_never_as_a_response(sums: tuple[float, ...], word: str) -> None:

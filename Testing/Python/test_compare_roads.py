@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
 
@@ -125,3 +126,36 @@ def test_without_our_default_nothing_is_scored(scoring, tmp_path, capsys):
     words = ["--runs", tmp_path, "--data", tmp_path, "--cases", "lits_000", "--couinaud", "liverseg-1.6"]
     assert scoring.main([str(word) for word in (*words, "--out", tmp_path / "out")]) == 2
     assert "without our default" in capsys.readouterr().err
+
+
+def test_scores_that_were_cut_short_or_are_of_other_cases_are_made_again(scoring, tmp_path, monkeypatch):
+    road = scoring.BASELINE
+    folders = scoring.Folders.of(road, tmp_path)
+    folders.model.mkdir(parents=True)
+    (folders.model / "card.json").write_text("{}")
+    scored: list[list[str]] = []
+
+    def write(folder: Path, cases: list[str], summary: str) -> None:
+        columns = "case,person,failure,lesions,liver_dice,liver_truth_ml,lesion_truth_ml"
+        (folder / "cases.csv").write_text("\n".join([columns, *(f"{case},p,,1,1,1,1" for case in cases)]))
+        scored.append(cases)
+        if summary == "cut short":
+            raise KeyboardInterrupt
+        (folder / "summary.json").write_text(summary)
+
+    monkeypatch.setattr(scoring.predict_cases, "main", lambda words: 0)
+    monkeypatch.setattr(scoring, "evaluate_folders", lambda predicted, truth, cases: cases)
+    monkeypatch.setattr(scoring, "write_scores", write)
+
+    def score(cases: list[str], summary: str = "{}") -> None:
+        monkeypatch.setattr(scoring, "summarize", lambda cases: summary)
+        asked = {"data": tmp_path, "out": tmp_path, "device": "cpu", "quality": "full", "threads": None}
+        scoring.score(road, Namespace(cases=cases, **asked))
+
+    for cases in (["a"], ["a", "b"]):
+        with pytest.raises(KeyboardInterrupt):
+            score(cases, "cut short")
+        assert not (folders.scores / "summary.json").exists()
+        score(cases)
+        score(cases[::-1])
+    assert scored == [["a"], ["a"], ["a", "b"], ["a", "b"]]

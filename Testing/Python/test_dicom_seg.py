@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tarfile
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -383,3 +385,23 @@ def test_every_dicom_output_is_known() -> None:
     assert {OUTPUTS[name].filename for name in DICOM_NAMES["labelmap"]} == {
         *("seg_liver.dcm", "seg_couinaud.dcm", "seg_lesions.dcm", "seg_vessels.dcm", "sr.dcm"),
     }
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone cannot be set here")
+def test_content_and_series_are_told_by_the_same_clock_as_the_object(tmp_path: Path, monkeypatch) -> None:
+    case = make_case()
+    made = datetime.now(UTC)
+    case = replace(case, provenance=replace(case.provenance, started=made.isoformat(timespec="seconds")))
+    # Nine hours before Greenwich, as POSIX writes it.
+    monkeypatch.setenv("TZ", "HERE-9")
+    time.tzset()
+    try:
+        seg = pydicom.dcmread(write_case(case, tmp_path, ["dicom_seg"])["dicom_seg"])
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    here = made + timedelta(hours=9)
+    assert (seg.ContentDate, seg.ContentTime) == (f"{here:%Y%m%d}", f"{here:%H%M%S}")
+    assert (seg.SeriesDate, seg.SeriesTime) == (seg.ContentDate, seg.ContentTime)
+    written = datetime.strptime(seg.InstanceCreationDate + seg.InstanceCreationTime[:6], "%Y%m%d%H%M%S")
+    assert timedelta(seconds=-1) <= written - here.replace(microsecond=0, tzinfo=None) < timedelta(minutes=5)

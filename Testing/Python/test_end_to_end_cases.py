@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -178,3 +179,49 @@ def test_a_folder_without_a_whole_scan_is_refused_in_one_line(data, tmp_path):
     shutil.copy(data / "ct" / "case_1" / "ct_roi.nii.gz", tmp_path)
     with pytest.raises(InputRefused, match=r"ct\.nii\.gz"):
         predict_case(tmp_path, SegmentOptions())
+
+
+@pytest.fixture
+def asked(script, monkeypatch, tmp_path) -> Callable[..., list[str]]:
+    """The script without its networks: returns the cases that it predicted, and keeps what it writes."""
+
+    def run(*more: str) -> list[str]:
+        done: list[str] = []
+        liver = SimpleNamespace(volume_ml=1500.0)
+        fake = SimpleNamespace(case=SimpleNamespace(liver=liver, lesions=()))
+        monkeypatch.setattr(script, "find_bundle", lambda name: find_bundle())
+        monkeypatch.setattr(script, "case_folders", lambda data, cases, *rest: [data / c for c in cases])
+        monkeypatch.setattr(script, "predict_case", lambda folder, *rest: done.append(folder.name) or fake)
+        monkeypatch.setattr(script, "write_predicted", lambda predicted, out: out.mkdir(exist_ok=True))
+        monkeypatch.setattr(script, "keep_scores", lambda predicted, truth, maps: None)
+        words = ["--data", "d", "--cases", "a", "b", "a", "--out", str(tmp_path), "--device", "cpu", *more]
+        code = script.main(words)
+        return done if code == 0 else [f"exit code {code}"]
+
+    return run
+
+
+def test_a_case_that_other_weights_quality_or_liver_gave_is_refused_and_kept(asked, tmp_path, capsys):
+    assert asked() == ["a", "b"]
+    assert asked() == []
+    facts = tmp_path / "b" / "prediction.json"
+    before = facts.read_text()
+    for fact, words in (("quality", ["--quality", "fast"]), ("true_liver", ["--true-liver"])):
+        assert asked(*words) == ["exit code 2"]
+        told = capsys.readouterr().err.strip().splitlines()
+        assert len(told) == 1 and fact in told[0] and "--overwrite" in told[0]
+    assert facts.read_text() == before
+    for text in (json.dumps({**json.loads(before), "weights_sha256": {"stage1": "00"}}), "[]", "half"):
+        facts.write_text(text)
+        assert asked() == ["exit code 2"]
+        assert "weights_sha256" in capsys.readouterr().err
+    assert asked("--overwrite", "--quality", "fast") == ["a", "b"]
+    assert json.loads(facts.read_text())["quality"] == "fast"
+
+
+def test_a_case_whose_score_map_is_asked_for_and_not_there_is_predicted_again(asked, tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    (maps / "a.npz").touch()
+    assert asked() == ["a", "b"]
+    assert asked("--score-maps", str(maps)) == ["b"]

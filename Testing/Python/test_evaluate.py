@@ -270,6 +270,7 @@ def test_a_failed_case_gets_nothing_for_what_was_not_there(phantom, tmp_path):
     summary = evaluate(tmp_path / "pred", tmp_path / "truth", tmp_path / "out")
     row = rows(tmp_path / "out" / "cases.csv")[0]
     scores = ("liver_dice", "lesion_dice", "lesion_iou", "lesion_surface_dice_5_mm", "macro_dice")
+    scores += ("liver_specificity", "lesion_specificity")
     assert {float(row[name]) for name in (*scores, "pixel_accuracy", "couinaud_dice_I")} == {0}
     assert row["lesion_penalized"] == "True"
     assert summary["couinaud"]["mean_dice"]["mean"] == 0

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from liverseg.errors import InputRefused
 from liverseg.evaluation.case_files import LabelMaps
 from liverseg.evaluation.case_scores import CaseScores, score_case
 from liverseg.evaluation.error_groups import ErrorGroup, error_groups
+from liverseg.evaluation.evaluate import evaluate_folders
 from liverseg.evaluation.phases import phase_of, read_phases
 from liverseg.evaluation.slice_scores import slice_summary
+from liverseg.evaluation.summary import summarize
 from liverseg.geometry import Geometry
+from liverseg.reading import to_sitk
+from liverseg.writers.volumes import write_nifti
 
 SHAPE = (10, 20, 20)
 # Stored from the head downwards, so that the lowest slice of the patient is the last one.
@@ -149,6 +154,58 @@ def test_phases_come_from_a_table_too(tmp_path):
     other = tmp_path / "phases.json"
     other.write_text(json.dumps({"lits_000": "arterial", "lits_001": None}))
     assert read_phases(other) == {"lits_000": "arterial", "lits_001": "unknown"}
-    table.write_text("a,b\n1,2\n")
-    with pytest.raises(InputRefused, match="no table of phases"):
-        read_phases(table)
+    for text in ("a,b\n1,2\n", "phase,case\nPV,lits_000\nPV\n"):
+        table.write_text(text)
+        with pytest.raises(InputRefused, match="no table of phases"):
+            read_phases(table)
+
+
+def test_a_found_lesion_whose_claim_has_no_segment_is_found_and_named_wrongly(truth, predicted):
+    unsplit = maps(predicted.liver, predicted.lesions, np.zeros(SHAPE, np.uint8))
+    told = summarize([score_case("case", truth, unsplit).scores])["lesions"]["primary_segment"]
+    assert (told["lesions"], told["found_lesions"], told["right_by_report_of_found"]) == (2, 1, 0)
+
+
+def written(folder: Path, **arrays: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        write_nifti(array.astype(np.uint8), DOWNWARDS, folder / f"{name}.nii.gz")
+
+
+def scored(root: Path) -> dict[str, CaseScores]:
+    return {scores.case: scores for scores in evaluate_folders(root / "pred", root / "truth")}
+
+
+def test_a_case_without_a_mask_of_stage_1_is_in_the_mean_where_others_have_one(truth, tmp_path):
+    for case in ("pair", "failed", "lost", "damaged", "missing", "whole"):
+        written(tmp_path / "truth" / case, liver=truth.liver, lesions=truth.lesions)
+        written(tmp_path / "pred" / case, liver=truth.liver, lesions=truth.lesions)
+    (tmp_path / "truth" / "whole" / "ct.nii.gz").touch()
+    for case in ("pair", "failed", "damaged", "missing"):
+        written(tmp_path / "pred" / case, stage1_liver=truth.liver)
+    (tmp_path / "pred" / "failed" / "liver.nii.gz").write_bytes(b"half a file")
+    (tmp_path / "pred" / "damaged" / "stage1_liver.nii.gz").write_bytes(b"half a file")
+    for name in ("liver", "lesions"):
+        (tmp_path / "pred" / "missing" / f"{name}.nii.gz").unlink()
+    cases = scored(tmp_path)
+    told = {case: scores.stage1_dice for case, scores in cases.items()}
+    assert told == {"pair": 1, "failed": 1, "missing": 1, "lost": 0, "damaged": 0, "whole": None}
+    assert {case for case, scores in cases.items() if scores.failure} == {"failed", "missing"}
+
+
+def test_stage_1_is_scored_nowhere_where_no_case_has_its_mask(truth, tmp_path):
+    written(tmp_path / "truth" / "case", liver=truth.liver, lesions=truth.lesions)
+    written(tmp_path / "pred" / "case", liver=truth.liver, lesions=truth.lesions)
+    assert scored(tmp_path)["case"].stage1_dice is None
+
+
+@pytest.mark.parametrize("name", ["couinaud.nrrd", "couinaud.mha", "couinaud_roi.nii"])
+def test_segments_are_scored_whatever_format_they_are_predicted_in(name, truth, tmp_path):
+    for case in ("one", "other"):
+        written(tmp_path / "truth" / case, liver=truth.liver, couinaud=truth.couinaud[0])
+        written(tmp_path / "pred" / case, liver=truth.liver)
+    sitk.WriteImage(to_sitk(truth.couinaud[0], DOWNWARDS), str(tmp_path / "pred" / "one" / name))
+    dice = {case: scores.couinaud_dice for case, scores in scored(tmp_path).items()}
+    assert dice["one"] == (1,) * 8
+    # Neither VI nor VIII was predicted; the others are in neither.
+    assert [value for value in dice["other"] if value == 0] == [0, 0]

@@ -14,7 +14,11 @@ from PIL import Image
 from scipy.stats import wilcoxon
 
 from liverseg.cli import main
+from liverseg.evaluation.case_scores import Scored, score_case
+from liverseg.evaluation.comparison import Comparison, scatter
 from liverseg.evaluation.paired import Paired, bootstrap_interval
+from liverseg.evaluation.plot_style import BLUE, GRAY, RED
+from liverseg.evaluation.plots import PLOTS
 from liverseg.geometry import Geometry
 from liverseg.writers.volumes import write_nifti
 
@@ -209,3 +213,85 @@ def test_a_gain_is_told_where_the_interval_leaves_zero_out():
     assert verdict(other + gains * [1, -1, 1, -1, 1, -1, 1, -1]) == "not told apart"
     low, high = bootstrap_interval(gains)
     assert low < gains.mean() < high
+
+
+def refused(*arguments: object) -> int:
+    """The exit code of ``liverseg evaluate``."""
+    return main(["evaluate", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture
+def scored_cases(monkeypatch) -> list[str]:
+    """The cases that were scored, in order."""
+    names: list[str] = []
+
+    def score(case: str, *rest: object, **more: object) -> Scored:
+        names.append(case)
+        return score_case(case, *rest, **more)
+
+    monkeypatch.setattr("liverseg.evaluation.evaluate.score_case", score)
+    return names
+
+
+def test_a_training_log_that_is_none_is_refused_before_anything_is_scored(scored, scored_cases, capfd):
+    log = scored / "no_log.csv"
+    log.write_text("a,b\n1,2\n")
+    folders = ("--pred", scored / "later", "--truth", scored / "truth", "-o", scored / "none")
+    assert refused(*folders, "--plots", "--training-log", log) == 3
+    assert "is no training log" in capfd.readouterr().err
+    assert not scored_cases and not (scored / "none").exists()
+
+
+def test_scores_against_other_labels_are_refused_at_the_first_such_case(
+    scored, scored_cases, tmp_path, capfd
+):
+    liver, lesion = liver_and_lesion()
+    for case in CASES:
+        write_case(tmp_path / "truth" / case, liver, np.roll(lesion, 1, 0) | lesion)
+        write_case(tmp_path / "pred" / case, liver, lesion)
+    folders = ("--pred", tmp_path / "pred", "--truth", tmp_path / "truth", "-o", tmp_path / "out")
+    assert refused(*folders, "--compare", scored / "after") == 3
+    told = capfd.readouterr().err.strip().splitlines()
+    assert len(told) == 1 and "scored against other labels" in told[0]
+    assert scored_cases == sorted(CASES)[:1] and not (tmp_path / "out").exists()
+
+
+def test_an_earlier_evaluation_of_other_cases_is_refused_before_anything_is_scored(
+    scored, scored_cases, tmp_path, capfd
+):
+    write_case(tmp_path / "truth" / "nobody", *liver_and_lesion())
+    folders = ("--pred", scored / "later", "--truth", tmp_path / "truth", "-o", tmp_path / "out")
+    assert refused(*folders, "--compare", scored / "after") == 2
+    assert "no case in common" in capfd.readouterr().err
+    assert not scored_cases and not (tmp_path / "out").exists()
+
+
+def test_scores_that_are_replaced_take_their_pictures_pages_and_comparison_with_them(scored):
+    out = scored / "replaced"
+    log = scored / "log.csv"
+    log.write_text("50,0.9\n100,0.7\n")
+    more = ("--html", "--gifs", "--worst", "1", "--compare", str(scored / "before"))
+    evaluate(scored, "later", "replaced", *more, "--training-log", str(log))
+    assert main(["compare-scores", str(scored / "before"), str(out), "-o", str(out), "--html"]) == 0
+    assert {path.stem for path in (out / "plots").iterdir()} == set(PLOTS)
+    mine = {"notes.txt", "plots/mine.png", "gifs/mine.gif"}
+    for name in mine:
+        (out / name).touch()
+    evaluate(scored, "earlier", "replaced", "--overwrite")
+    left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    tables = {"cases.csv", "lesions.csv", "slices.csv", "errors.csv", "summary.json"}
+    assert left == tables | mine
+    assert not (out / "worst").exists()
+
+
+def test_a_person_who_is_even_is_drawn_neither_as_better_nor_as_worse():
+    from matplotlib.colors import to_hex
+
+    pair = Paired("liver Dice", True, ("a", "b", "c"), (0.5, 0.6, 0.7), (0.6, 0.5, 0.7))
+    axes = scatter(Comparison("x", "y", 3, (), (), (pair,))).axes[0]
+    drawn = {to_hex(group.get_facecolor()[0]).upper(): group.get_offsets() for group in axes.collections}
+    assert {color: place.tolist() for color, place in drawn.items()} == {
+        BLUE: [[0.5, 0.6]],
+        RED: [[0.6, 0.5]],
+        GRAY: [[0.7, 0.7]],
+    }

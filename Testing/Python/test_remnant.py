@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -172,3 +173,43 @@ def test_the_command_takes_a_mask_and_refuses_one_of_another_grid(
     with pytest.raises(SystemExit) as stopped:
         main(["flr", str(tmp_path / "out")])
     assert stopped.value.code == 2
+
+
+def without(*keys: str) -> Callable[[dict], None]:
+    """Take a key out of a report."""
+
+    def change(report: dict) -> None:
+        for key in keys[:-1]:
+            report = report[key]
+        del report[keys[-1]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without("liver"),
+        without("liver", "complete"),
+        without("method", "approximate"),
+        lambda report: report.update(method=None),
+        lambda report: report["segments"][0].update(volume_ml=None),
+        lambda report: report["segments"][3].update(lesion_ml="12"),
+        lambda report: report["segments"][3].update(volume_ml=float("nan")),
+        lambda report: report["segments"][3].update(name=None),
+    ],
+)
+def test_a_report_that_lacks_what_a_remnant_needs_is_refused_before_anything_is_written(
+    change: Callable[[dict], None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    case = make_case()
+    write_case(case, tmp_path, ["liver", "lesions", "report"])
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    change(report)
+    (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    before = (tmp_path / "report.json").read_bytes()
+    for what in (["--resect", "V"], ["--resect-mask", str(tmp_path / "liver.nii.gz")]):
+        assert main(["flr", str(tmp_path), *what]) == 3
+        told = capfd.readouterr().err.strip().splitlines()
+        assert len(told) == 1 and "run LiverSeg again" in told[0]
+        assert (tmp_path / "report.json").read_bytes() == before

@@ -108,6 +108,13 @@ def test_a_lesion_page_holds_its_measurements_review_and_comment(tmp_path: Path)
     assert "Not reviewed" in texts(written(case, tmp_path))[2]
 
 
+def test_a_center_near_the_origin_has_no_minus_before_its_zeros(tmp_path: Path) -> None:
+    case = make_case(lesion_count=1)
+    center = replace(case.lesions[0], centroid_ras_mm=(-0.3, 0.4, -12.6))
+    page = texts(written(replace(case, lesions=(center,)), tmp_path))[1]
+    assert "Center R, A, S 0, 0, -13 mm" in page
+
+
 @pytest.mark.parametrize("paper", ["a4", "letter"])
 def test_the_paper_is_the_one_asked_for_and_nothing_lies_outside(tmp_path: Path, paper: str) -> None:
     case = make_case()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from liverseg import __version__
 from liverseg.bundle import Bundle, bundles_in, file_sha256, installed_bundles
@@ -167,26 +168,46 @@ def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int
 
 def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
     """Future liver remnant from a result folder; kept in its report, its long table and its PDF."""
-    from liverseg.remnant import future_liver_remnant
+    from liverseg.remnant import check_segments, future_liver_remnant
     from liverseg.writers.remnant_files import write_remnant
     from liverseg.writers.report_json import read_report, segments_of
 
     path = arguments.folder / "report.json"
     report = read_report(path)
+    doubts = _doubts_of_remnant(report, path, by_mask=arguments.resect_mask is not None)
+    segments = segments_of(report)
+    check_segments(segments)
     size = (arguments.height_cm, arguments.weight_kg)
     if arguments.resect_mask is not None:
         remnant = _remnant_by_mask(arguments.folder, arguments.resect_mask, size)
     else:
         names = [name.strip() for name in arguments.resect.split(",") if name.strip()]
-        remnant = future_liver_remnant(segments_of(report), names, *size)
-    for warning in write_remnant(arguments.folder, report, remnant):
+        remnant = future_liver_remnant(segments, names, *size)
+    for warning in (*write_remnant(arguments.folder, report, remnant), *doubts):
         listener.warning(warning)
-    if not report["liver"]["complete"]:
-        listener.warning("the scan cuts the liver off, so the remnant is not that of the whole liver")
-    if report["method"]["approximate"] and arguments.resect_mask is None:
-        listener.warning("the Couinaud split is approximate, and so is the remnant")
     listener.done(str(path), remnant_lines(remnant))
     return DONE
+
+
+def _doubts_of_remnant(report: dict[str, Any], path: Path, by_mask: bool) -> list[str]:
+    """What the report says that a remnant is to be doubted for.
+
+    Raises:
+        InputRefused: it does not say.
+    """
+    try:
+        complete, approximate = report["liver"]["complete"], report["method"]["approximate"]
+    except (KeyError, TypeError) as error:
+        raise InputRefused(
+            f"{path} does not say whether the liver is complete and the split approximate ({error}); "
+            "run LiverSeg again"
+        ) from error
+    doubts = []
+    if not complete:
+        doubts.append("the scan cuts the liver off, so the remnant is not that of the whole liver")
+    if approximate and not by_mask:
+        doubts.append("the Couinaud split is approximate, and so is the remnant")
+    return doubts
 
 
 def _remnant_by_mask(folder: Path, mask: Path, size: tuple[float | None, float | None]) -> Remnant:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liverseg.cli.console import Listener
-from liverseg.errors import UsageError
+from liverseg.errors import InputRefused, UsageError
 
 if TYPE_CHECKING:
     from liverseg.evaluation.case_scores import CaseScores
@@ -75,6 +75,7 @@ def run_evaluate(arguments: argparse.Namespace, listener: Listener) -> int:
     cases = _scored(arguments, listener)
     summary = summarize(cases)
     make_folder(arguments.out)
+    _remove_earlier(arguments.out)
     write_scores(arguments.out, cases, summary)
     lines = summary_lines(summary)
     comparison = None
@@ -128,21 +129,66 @@ def _refuse_early(arguments: argparse.Namespace) -> None:
     # The page holds the plots and the pictures.
     arguments.plots = arguments.plots or arguments.html
     if arguments.plots:
-        from liverseg.evaluation.plots import need_matplotlib
+        from liverseg.evaluation.plots import need_matplotlib, read_log
 
         need_matplotlib()
-    if arguments.compare:
-        from liverseg.evaluation.comparison import read_cases
+        for log in arguments.training_log:
+            read_log(log)
+    if arguments.compare and arguments.compare.resolve() == arguments.out.resolve():
+        raise UsageError("--compare names the folder of these scores; name an earlier evaluation's")
 
-        if arguments.compare.resolve() == arguments.out.resolve():
-            raise UsageError("--compare names the folder of these scores; name an earlier evaluation's")
-        read_cases(arguments.compare)
+
+def _remove_earlier(out: Path) -> None:
+    """Remove what an earlier evaluation wrote: files that are not written again would tell of other scores.
+
+    Raises:
+        UsageError: a file cannot be removed.
+    """
+    from liverseg.writers.atomic import plain_reason
+
+    try:
+        files = _earlier_files(out)
+        for path in files:
+            path.unlink(missing_ok=True)
+        for folder in {path.parent for path in files} - {out}:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+    except OSError as error:
+        raise UsageError(
+            f"cannot remove the earlier scores in {out}: {plain_reason(error)}; choose another folder"
+        ) from error
+
+
+def _earlier_files(out: Path) -> list[Path]:
+    """The files of an earlier evaluation and comparison in a folder, by the names that the commands give."""
+    from liverseg.evaluation.comparison import COMPARISON_CSV, COMPARISON_JSON, COMPARISON_PNG, read_cases
+    from liverseg.evaluation.html_page import COMPARISON_PAGE_FILE, PAGE_FILE
+    from liverseg.evaluation.plots import PLOTS, PLOTS_FOLDER
+    from liverseg.evaluation.slice_gif import GIF_FOLDER
+    from liverseg.evaluation.tables import CASES_FILE, ERRORS_FILE, LESIONS_FILE, SLICES_FILE, SUMMARY_FILE
+    from liverseg.evaluation.worst_cases import REASONS, WORST_FOLDER
+
+    if not (out / SUMMARY_FILE).exists():
+        return []
+    names = [PAGE_FILE, COMPARISON_CSV, COMPARISON_JSON, COMPARISON_PNG, COMPARISON_PAGE_FILE]
+    names += [f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS]
+    names += [CASES_FILE, LESIONS_FILE, SLICES_FILE, ERRORS_FILE, SUMMARY_FILE]
+    pictures = [path for why in REASONS for path in (out / WORST_FOLDER).glob(f"{why}_*.png")]
+    try:
+        cases = set(read_cases(out))
+    except InputRefused:
+        cases = set()
+    pictures += [path for path in (out / GIF_FOLDER).glob("*.gif") if path.stem in cases]
+    return pictures + [path for path in (out / name for name in names) if path.is_file()]
 
 
 def _scored(arguments: argparse.Namespace, listener: Listener) -> list[CaseScores]:
-    from liverseg.evaluation.evaluate import evaluate_folders, without_truth
+    from liverseg.evaluation.comparison import check_cases, check_labels
+    from liverseg.evaluation.evaluate import cases_to_score, evaluate_folders, without_truth
     from liverseg.evaluation.phases import read_phases
 
+    compare, truth = arguments.compare, arguments.truth
+    before = check_cases(compare, cases_to_score(truth, arguments.cases), truth) if compare else {}
     phases = read_phases(arguments.phases) if arguments.phases else {}
     surplus = without_truth(arguments.pred, arguments.truth)
     if surplus and arguments.cases is None:
@@ -150,6 +196,7 @@ def _scored(arguments: argparse.Namespace, listener: Listener) -> list[CaseScore
     cases = []
     for scores in evaluate_folders(arguments.pred, arguments.truth, arguments.cases, listener, phases):
         cases.append(scores)
+        check_labels(scores, before, compare, truth)
         if scores.failure:
             listener.warning(f"{scores.case} counts as failed: {scores.failure}")
         for note in scores.notes:

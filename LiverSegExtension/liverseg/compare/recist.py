@@ -5,6 +5,7 @@ Numbers for information: response is judged by a person, from all organs and by 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from liverseg.case import LesionReadout
@@ -57,8 +58,11 @@ def sum_of_targets(
 def limit_sentence(from_baseline: Change, from_smallest: Change) -> str:
     """Which of RECIST's limits the sum passes, in words; empty where there is no number."""
     fall, rise, grown = from_baseline.percent, from_smallest.percent, from_smallest.change
-    if fall is None or rise is None or grown is None:
+    if fall is None or grown is None:
         return ""
+    if rise is None:
+        # The smallest sum is 0, of which any growth is more than any share.
+        rise = math.inf if grown > 0 else 0.0
     if rise >= RISE_PERCENT - ROUNDING and grown >= RISE_MM - ROUNDING:
         text = "The sum lies at least 20 % and 5 mm above its smallest value, a limit of RECIST 1.1"
     elif fall <= FALL_PERCENT + ROUNDING:

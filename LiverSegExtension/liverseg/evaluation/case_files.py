@@ -26,6 +26,8 @@ from liverseg.reading import read_labels
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 # What stage 1 alone found, beside a prediction; on the grid of the scan that stage 1 saw.
 STAGE1_FILE = "stage1_liver.nii.gz"
+# A whole scan beside its labels: stage 1 and the rest see the same one, and no mask of stage 1 is kept.
+WHOLE_SCAN = "ct.nii.gz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ def find_cases(folder: Path) -> dict[str, Path]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            if liver_files(path) or _named(path, "couinaud"):
+            if liver_files(path) or files_named(path, "couinaud"):
                 cases[path.name] = path
         elif path.name.endswith(SUFFIXES):
             cases[case_name(path)] = path
@@ -84,8 +86,8 @@ def case_name(path: Path) -> str:
 
 def liver_files(folder: Path) -> list[Path]:
     """The label maps of a case folder that may hold the liver, the likeliest first."""
-    combined = _named(folder, "liver_lesion")
-    alone = [path for path in _named(folder, "liver") if path not in combined]
+    combined = files_named(folder, "liver_lesion")
+    alone = [path for path in files_named(folder, "liver") if path not in combined]
     return combined + alone
 
 
@@ -119,7 +121,7 @@ def read_case(path: Path, onto: Geometry | None = None) -> LabelMaps:
         if combined:
             _check_values(array, file)
         return _with_the_rest(path, array, geometry, combined)
-    for file in _named(path, "couinaud") if not files else []:
+    for file in files_named(path, "couinaud") if not files else []:
         array, geometry = _laid(*read_labels(file), onto, file)
         return _with_the_rest(path, (array > 0).astype(np.uint8), geometry, False)
     raise refusal or InputRefused(
@@ -147,7 +149,7 @@ def _with_the_rest(folder: Path, liver: np.ndarray, geometry: Geometry, combined
     notes: list[str] = []
     separate = _on_grid(folder, "lesions", geometry, notes)
     told = bool(separate) or combined or bool((liver == 2).any())
-    if _named(folder, "lesions") and not told:
+    if files_named(folder, "lesions") and not told:
         # Scored without them, every lesion would silently become liver.
         raise InputRefused(
             f"{folder}: the lesions are not on the grid of the liver; give both on the grid of the CT"
@@ -169,7 +171,7 @@ def _with_the_rest(folder: Path, liver: np.ndarray, geometry: Geometry, combined
 def _on_grid(folder: Path, stem: str, geometry: Geometry, notes: list[str]) -> list[np.ndarray]:
     """The maps of one kind that lie on a grid; when all lie elsewhere, a note says so."""
     arrays = []
-    files = _named(folder, stem)
+    files = files_named(folder, stem)
     for file in files:
         array, own = read_labels(file)
         try:
@@ -202,8 +204,8 @@ def _grid(geometry: Geometry) -> str:
     return f"{size} voxels of {spacing} mm at ({origin}) RAS mm"
 
 
-def _named(folder: Path, stem: str) -> list[Path]:
-    """Files called ``stem`` or ``stem_*``; ``stem`` first, then regions, then the others by name."""
+def files_named(folder: Path, stem: str) -> list[Path]:
+    """Label maps called ``stem`` or ``stem_*``; ``stem`` first, then regions, then the others by name."""
     found = [
         path
         for path in folder.iterdir()

@@ -37,8 +37,8 @@ class StructureScores:
             (:mod:`liverseg.evaluation.surface_distance`); the scan's diagonal when one mask is empty.
         surface_dice: by tolerance, in the order of :data:`TOLERANCES_MM`; 0 when one mask is empty.
         penalized: whether the distances are penalties.
-        failed: there is no usable prediction. Dice, IoU and sensitivity are then 0 even where there was
-            nothing to find: no answer is not a right one.
+        failed: there is no usable prediction. Dice, IoU, sensitivity and specificity are then 0 even where
+            there was nothing to find: no answer is not a right one.
     """
 
     overlap: Overlap
@@ -63,6 +63,11 @@ class StructureScores:
     def sensitivity(self) -> float:
         """Sensitivity, likewise."""
         return 0.0 if self.failed else self.overlap.sensitivity
+
+    @property
+    def specificity(self) -> float:
+        """Specificity, likewise."""
+        return 0.0 if self.failed else self.overlap.specificity
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ class CaseScores:
         couinaud_dice: segments I to VIII, mean over the readings; None without a reference.
         lesion_segments: primary segments of the true lesions; empty without a reference.
         vessels: None without a reference.
-        stage1_dice: liver Dice of what stage 1 alone found on its own scan; None when it was not kept.
+        stage1_dice: liver Dice of what stage 1 alone found on its own scan; None when it was not kept, by
+            this case or by any.
         confidences: mean and largest lesion score of each claim, by its id; empty when not known.
         notes: what else is to be told, one plain sentence each.
     """

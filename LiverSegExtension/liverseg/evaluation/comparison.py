@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liverseg.errors import InputRefused, UsageError
+from liverseg.evaluation.case_scores import CaseScores
 from liverseg.evaluation.paired import Paired, paired
 from liverseg.evaluation.plot_style import BLUE, GRAY, RED, plain
-from liverseg.evaluation.tables import CASES_FILE, DECIMALS
+from liverseg.evaluation.tables import CASES_FILE, DECIMALS, case_row
 from liverseg.writers.atomic import make_folder, written_whole
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ def compare_scores(other: Path, own: Path) -> Comparison:
     before, after = read_cases(other), read_cases(own)
     common = [case for case in after if case in before]
     if not common:
-        raise UsageError(f"{other} and {own} have no case in common; compare evaluations of the same cases")
+        raise _nothing_in_common(other, own)
     for case in common:
-        _check_labels(case, before[case], after[case], other, own)
+        _check_labels(case, before[case], after[case], f"{other} than in {own}")
     person = {case: after[case]["person"] for case in common}
     pairs = []
     for column, name, higher in SCORES:
@@ -109,15 +110,43 @@ def read_cases(folder: Path) -> dict[str, Row]:
     return {row["case"]: row for row in rows}
 
 
-def _check_labels(case: str, before: Row, after: Row, other: Path, own: Path) -> None:
+def check_cases(other: Path, cases: Collection[str], truths: Path) -> dict[str, Row]:
+    """The rows of an earlier evaluation that these cases, still to be scored, are to be held against.
+
+    Raises:
+        InputRefused: the folder holds no scores.
+        UsageError: it has none of the cases.
+    """
+    before = read_cases(other)
+    if not set(before) & set(cases):
+        raise _nothing_in_common(other, truths)
+    return before
+
+
+def check_labels(scores: CaseScores, before: Mapping[str, Row], other: Path, truths: Path) -> None:
+    """Refuse a case as soon as it is scored, rather than after all of them.
+
+    Raises:
+        InputRefused: an earlier evaluation scored it against other labels.
+    """
+    if scores.case in before:
+        _check_labels(scores.case, before[scores.case], case_row(scores), f"{other} than those in {truths}")
+
+
+def _nothing_in_common(other: Path, own: Path) -> UsageError:
+    return UsageError(f"{other} and {own} have no case in common; compare evaluations of the same cases")
+
+
+def _check_labels(case: str, before: Row, after: Mapping[str, object], where: str) -> None:
     if before["failure"] or after["failure"]:
         # Without a prediction nothing says on which of several grids the labels are wanted.
         return
     for column in ("lesions", "liver_truth_ml", "lesion_truth_ml"):
-        if abs(float(before[column]) - float(after[column])) > _SAME_ML:
+        old, new = float(before[column]), float(str(after[column]))
+        if abs(old - new) > _SAME_ML:
             raise InputRefused(
-                f"{case} was scored against other labels in {other} than in {own} ({column} "
-                f"{before[column]} and {after[column]}); score both against the same"
+                f"{case} was scored against other labels in {where} ({column} {old:.8g} and {new:.8g}); "
+                "score both against the same"
             )
 
 
@@ -219,7 +248,8 @@ def scatter(comparison: Comparison) -> Figure:
         axes.plot([0, 1], [0, 1], color=GRAY, linewidth=0.8)
         for mask, color, marker in (
             (score.differences > 0, BLUE, "^"),
-            (score.differences <= 0, RED, "v"),
+            (score.differences < 0, RED, "v"),
+            (score.differences == 0, GRAY, "o"),
         ):
             axes.scatter(
                 np.array(score.other)[mask],

@@ -27,10 +27,11 @@ class LesionSegments:
         truth: primary segment by each reading.
         by_map: primary segment of the lesion's own voxels in the predicted map; None outside of it. This
             judges the split alone.
-        by_claim: primary segment of the claim that shares most with it; None for a missed lesion. This is
-            what a report says.
+        by_claim: primary segment of the claim that shares most with it; None for a missed lesion, or where
+            the prediction has no segment there. This is what a report says.
         map_right, claim_right: share of the readings that name the same segment. A tie such as "IV/V"
-            agrees with each of its segments. A missed lesion has 0.
+            agrees with each of its segments. A missed lesion has 0, and so has a claim without a segment.
+        found: whether a claim shares a voxel with it.
     """
 
     lesion: int
@@ -39,6 +40,7 @@ class LesionSegments:
     by_claim: str | None
     map_right: float
     claim_right: float
+    found: bool
 
 
 def undivided(couinaud: np.ndarray) -> np.ndarray:
@@ -78,7 +80,13 @@ def lesion_segments(
             by_claim = _primary(predicted[box][claim], voxel_ml)
         rows.append(
             LesionSegments(
-                lesion.id, truth, by_map, by_claim, _agreement(truth, by_map), _agreement(truth, by_claim)
+                lesion.id,
+                truth,
+                by_map,
+                by_claim,
+                _agreement(truth, by_map),
+                _agreement(truth, by_claim),
+                lesion.is_matched(),
             )
         )
     return tuple(rows)

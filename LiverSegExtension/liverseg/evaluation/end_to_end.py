@@ -27,7 +27,7 @@ from liverseg.couinaud import DEFAULT_METHOD, SplitOptions, split_liver
 from liverseg.couinaud.second_head import chosen_method
 from liverseg.device import Rung
 from liverseg.errors import InputRefused, UsageError
-from liverseg.evaluation.case_files import STAGE1_FILE, read_case
+from liverseg.evaluation.case_files import STAGE1_FILE, WHOLE_SCAN, read_case
 from liverseg.evaluation.evaluate import LESION_SCORES_FILE
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.measure import label_lesions, measure
@@ -39,7 +39,7 @@ from liverseg.writers import write_case
 from liverseg.writers.atomic import written_whole
 from liverseg.writers.volumes import write_nifti
 
-WHOLE, COARSE, REGION = "ct.nii.gz", "ct_3mm.nii.gz", "ct_roi.nii.gz"
+WHOLE, COARSE, REGION = WHOLE_SCAN, "ct_3mm.nii.gz", "ct_roi.nii.gz"
 OUTPUTS = ("liver", "couinaud", "lesions", "vessels", "lesions_table", "measurements", "report")
 
 

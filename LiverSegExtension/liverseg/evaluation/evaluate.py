@@ -11,8 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from liverseg.errors import InputRefused, UsageError
-from liverseg.evaluation.case_files import STAGE1_FILE, LabelMaps, find_cases, read_case
-from liverseg.evaluation.case_scores import CaseScores, Scored, score_case
+from liverseg.evaluation.case_files import (
+    STAGE1_FILE,
+    WHOLE_SCAN,
+    LabelMaps,
+    files_named,
+    find_cases,
+    read_case,
+)
+from liverseg.evaluation.case_scores import CaseScores, score_case
 from liverseg.evaluation.lesion_matching import LesionMatches
 from liverseg.evaluation.overlap import dice
 from liverseg.evaluation.phases import phase_of
@@ -34,8 +41,8 @@ def evaluate_folders(
 ) -> Iterator[CaseScores]:
     """Score every case of the truth; one without a usable prediction counts as a failure.
 
-    Couinaud segments and vessels are scored when at least one prediction has them; a prediction that lacks
-    them then has 0.
+    Couinaud segments and vessels, and what stage 1 alone found, are scored when at least one prediction has
+    them; a prediction that lacks them then has 0.
 
     Args:
         predictions: a folder a case as ``liverseg segment`` writes it, or a label map a case.
@@ -46,26 +53,32 @@ def evaluate_folders(
     Raises:
         liverseg.errors.UsageError: a folder holds no case, or a named case has no truth.
     """
-    found, labeled = find_cases(predictions), find_cases(truths)
-    wanted = sorted(labeled) if cases is None else chosen(cases, labeled, truths)
+    found, labeled = find_cases(predictions), cases_to_score(truths, cases)
     folders = [path for path in found.values() if path.is_dir()]
-    with_couinaud = any((path / "couinaud.nii.gz").exists() for path in folders)
-    with_vessels = any((path / "vessels.nii.gz").exists() for path in folders)
-    for number, case in enumerate(wanted):
-        progress(number / len(wanted), f"case {number + 1} of {len(wanted)}")
+    with_couinaud, with_vessels = (
+        any(files_named(path, stem) for path in folders) for stem in ("couinaud", "vessels")
+    )
+    with_stage1 = any(predictions.glob(f"*/{STAGE1_FILE}"))
+    for number, (case, label) in enumerate(labeled.items()):
+        progress(number / len(labeled), f"case {number + 1} of {len(labeled)}")
         predicted, failure = _prediction(found.get(case), predictions)
         truth: LabelMaps | None = None
         if predicted is not None:
             try:
-                truth = read_case(labeled[case], predicted.geometry)
+                truth = read_case(label, predicted.geometry)
             except InputRefused as error:
                 predicted, failure = None, str(error)
-        truth = truth or read_case(labeled[case])
+        truth = truth or read_case(label)
         scored = score_case(
             case, truth, predicted, failure, with_couinaud=with_couinaud, with_vessels=with_vessels
         )
-        phase = (phases or {}).get(case) or phase_of(case)
-        yield replace(_with_extras(scored, labeled[case], predicted), phase=phase)
+        # What lies beside the prediction counts even where that one is of no use.
+        yield replace(
+            scored.scores,
+            phase=(phases or {}).get(case) or phase_of(case),
+            stage1_dice=_stage1_dice(predictions / case / STAGE1_FILE, label, with_stage1),
+            confidences=_confidences(predicted, scored.matches, scored.box),
+        )
 
 
 def without_truth(predictions: Path, truths: Path) -> list[str]:
@@ -73,16 +86,17 @@ def without_truth(predictions: Path, truths: Path) -> list[str]:
     return sorted(set(find_cases(predictions)) - set(find_cases(truths)))
 
 
-def chosen(cases: list[str], labeled: dict[str, Path], truths: Path) -> list[str]:
-    """The named cases, each once.
+def cases_to_score(truths: Path, cases: list[str] | None = None) -> dict[str, Path]:
+    """The labeled cases by name: all of a folder in order, or those named, each once.
 
     Raises:
-        UsageError: one has no truth.
+        UsageError: the folder holds no case, or a named one has no truth.
     """
-    unknown = [case for case in cases if case not in labeled]
+    labeled = find_cases(truths)
+    unknown = [case for case in cases or () if case not in labeled]
     if unknown:
         raise UsageError(f"{truths} has no case {', '.join(unknown)}; it has {', '.join(sorted(labeled))}")
-    return list(dict.fromkeys(cases))
+    return {case: labeled[case] for case in (sorted(labeled) if cases is None else cases)}
 
 
 def _prediction(path: Path | None, folder: Path) -> tuple[LabelMaps | None, str | None]:
@@ -94,22 +108,19 @@ def _prediction(path: Path | None, folder: Path) -> tuple[LabelMaps | None, str 
         return None, str(error)
 
 
-def _with_extras(scored: Scored, truth: Path, predicted: LabelMaps | None) -> CaseScores:
-    """Add what else lies in the prediction's folder: lesion scores and what stage 1 found."""
-    if predicted is None or not predicted.path.is_dir():
-        return scored.scores
-    return replace(
-        scored.scores,
-        stage1_dice=_stage1_dice(predicted.path / STAGE1_FILE, truth),
-        confidences=_confidences(predicted, scored.matches, scored.box),
-    )
+def _stage1_dice(path: Path, truth: Path, wanted: bool) -> float | None:
+    """Liver Dice of what stage 1 alone found; 0 where that is damaged, or missing although ``wanted``.
 
-
-def _stage1_dice(path: Path, truth: Path) -> float | None:
+    None where nothing is to be scored: no mask is wanted of a whole scan, or there is no label on its grid.
+    """
     if not path.exists():
-        return None
+        return 0.0 if wanted and not (truth / WHOLE_SCAN).exists() else None
     try:
         mask, geometry = read_labels(path)
+    except InputRefused as error:
+        log.warning("stage 1 of %s counts with 0: %s", path.parent.name, error)
+        return 0.0
+    try:
         return dice(read_case(truth, geometry).liver, mask > 0)
     except InputRefused as error:
         log.warning("stage 1 of %s is not scored: %s", path.parent.name, error)
@@ -117,9 +128,11 @@ def _stage1_dice(path: Path, truth: Path) -> float | None:
 
 
 def _confidences(
-    predicted: LabelMaps, matches: LesionMatches, box: tuple[slice, slice, slice]
+    predicted: LabelMaps | None, matches: LesionMatches, box: tuple[slice, slice, slice]
 ) -> dict[int, tuple[float | None, float | None]]:
     """Mean and largest score of each claim, by the lesion id that has most of its voxels."""
+    if predicted is None:
+        return {}
     known = _lesion_scores(predicted.path)
     if not known:
         return {}

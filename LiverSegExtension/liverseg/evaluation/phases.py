@@ -48,7 +48,8 @@ def read_phases(path: Path) -> dict[str, str]:
         raise InputRefused(refusal) from error
     phases = {}
     for case, phase in pairs:
-        if phase is not None and not isinstance(phase, str):
+        # Of a row that ends early the reader makes None.
+        if not isinstance(case, str) or not isinstance(phase, str | None):
             raise InputRefused(refusal)
         told = (phase or "").strip()
         known = phase_of(told)

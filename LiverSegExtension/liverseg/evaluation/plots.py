@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLOTS_FOLDER = "plots"
+LOSS = "loss"
+PLOTS = (
+    *("dice_distribution", "lesion_dice_by_size", "volume_agreement", "dice_by_slice", "errors_by_group"),
+    LOSS,
+)
 # Limits of agreement after Bland and Altman, Lancet 1986.
 LIMITS_SD = 1.96
 
@@ -58,7 +63,7 @@ def write_plots(
         "errors_by_group": errors_by_group(error_groups(cases)),
     }
     if training_logs:
-        figures["loss"] = loss_curves(training_logs)
+        figures[LOSS] = loss_curves(training_logs)
     make_folder(folder / PLOTS_FOLDER)
     return {
         name: save_plot(folder / PLOTS_FOLDER / f"{name}.png", figure) for name, figure in figures.items()

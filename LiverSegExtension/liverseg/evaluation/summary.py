@@ -81,7 +81,7 @@ def structure_values(scores: StructureScores) -> dict[str, float]:
         "dice": scores.dice,
         "iou": scores.iou,
         "sensitivity": scores.sensitivity,
-        "specificity": overlap.specificity,
+        "specificity": scores.specificity,
         "hausdorff_mm": scores.hausdorff_mm,
         "hausdorff95_mm": scores.hausdorff95_mm,
         "average_distance_mm": scores.average_distance_mm,
@@ -143,7 +143,7 @@ def _lesions(cases: Sequence[CaseScores], with_lesions: Sequence[CaseScores]) ->
     answered = [case for case in cases if case.failure is None]
     false = {case.case: len(case.false_claims) for case in answered}
     segments = [row for case in cases for row in case.lesion_segments]
-    found = [row for row in segments if row.by_claim is not None]
+    found = [row for row in segments if row.found]
     return _structure(with_lesions, lambda case: case.lesions) | {
         "cases_with_lesions": len(with_lesions),
         "persons_with_lesions": len({person_of(case.case) for case in with_lesions}),

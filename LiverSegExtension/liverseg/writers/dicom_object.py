@@ -136,11 +136,12 @@ def series_attributes(case: Case, kind: str, digest: str) -> dict[str, Any]:
 
 
 def _time_of(case: Case) -> datetime:
+    """When the case was made, by the clock here, as highdicom tells when the object was; in no zone."""
     try:
         made = datetime.fromisoformat(case.provenance.started)
     except ValueError:
         made = datetime.now(UTC)
-    return made.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    return made.astimezone().replace(microsecond=0, tzinfo=None)
 
 
 @contextmanager

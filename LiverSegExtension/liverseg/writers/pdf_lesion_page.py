@@ -127,7 +127,7 @@ def _picture(
 
 def _draw_measurements(sheet: Sheet, x: float, y: float, lesion: LesionReadout) -> float:
     measurable = "yes" if lesion.recist_measurable else "no, under 10 mm"
-    right, anterior, superior = lesion.centroid_ras_mm
+    center = ", ".join(words.number(position) for position in lesion.centroid_ras_mm)
     shares = ", ".join(f"{share.name} {share.share_percent:.0f} %" for share in lesion.segments)
     rows = (
         ("Long x short axis", f"{words.axes(lesion)} mm"),
@@ -140,7 +140,7 @@ def _draw_measurements(sheet: Sheet, x: float, y: float, lesion: LesionReadout) 
         ("Distance to the surface", _distance(lesion)),
         ("Segments", shares or words.UNKNOWN),
         ("Center lies in", words.segment(lesion.centroid_segment)),
-        ("Center R, A, S", f"{right:.0f}, {anterior:.0f}, {superior:.0f} mm"),
+        ("Center R, A, S", f"{center} mm"),
         ("Confidence of the network", words.number(lesion.confidence, 2)),
         ("Key slice (index)", str(lesion.key_slice)),
     )
