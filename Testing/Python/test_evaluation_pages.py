@@ -154,6 +154,17 @@ def test_two_evaluations_are_compared_person_by_person(scored, capsys):
     assert again["scores"] == told["scores"]
 
 
+def test_a_comparison_replaces_an_earlier_one_only_when_told_and_leaves_no_page_of_it(
+    scored, tmp_path, capfd
+):
+    words = ["compare-scores", str(scored / "before"), str(scored / "after"), "-o", str(tmp_path)]
+    assert main([*words, "--html"]) == 0
+    assert main(words) == 2
+    assert "holds a comparison already" in capfd.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"comparison.csv", "comparison.json"}
+
+
 def test_scores_against_other_labels_are_not_compared(scored, tmp_path, capfd):
     liver, lesion = liver_and_lesion()
     for case in CASES:
@@ -272,7 +283,9 @@ def test_scores_that_are_replaced_take_their_pictures_pages_and_comparison_with_
     log.write_text("50,0.9\n100,0.7\n")
     more = ("--html", "--gifs", "--worst", "1", "--compare", str(scored / "before"))
     evaluate(scored, "later", "replaced", *more, "--training-log", str(log))
-    assert main(["compare-scores", str(scored / "before"), str(out), "-o", str(out), "--html"]) == 0
+    again = ["compare-scores", str(scored / "before"), str(out), "-o", str(out), "--html"]
+    assert main(again) == 2, "--compare has written one"
+    assert main([*again, "--overwrite"]) == 0
     assert {path.stem for path in (out / "plots").iterdir()} == set(PLOTS)
     mine = {"notes.txt", "plots/mine.png", "gifs/mine.gif"}
     for name in mine:

@@ -175,6 +175,26 @@ def test_the_command_takes_a_mask_and_refuses_one_of_another_grid(
     assert stopped.value.code == 2
 
 
+def test_a_mask_beside_changed_label_maps_and_a_result_without_a_liver_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    case = make_case()
+    write_case(case, tmp_path / "out", ["liver", "lesions", "report"])
+    liver = case.masks.liver.copy()
+    write_nifti(liver.astype(np.uint8), case.ct.geometry, tmp_path / "resect.nii.gz")
+    liver[: liver.shape[0] // 2] = False
+    write_nifti(liver.astype(np.uint8), case.ct.geometry, tmp_path / "out" / "liver.nii.gz")
+    words = ["flr", str(tmp_path / "out" / "report.json")]
+    assert main([*words, "--resect-mask", str(tmp_path / "resect.nii.gz")]) == 3
+    assert "were changed since" in capfd.readouterr().err
+    assert main([*words, "--resect", "V"]) == 0, "the report's own numbers"
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    report["liver"]["volume_ml"] = 0.0
+    (tmp_path / "out" / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    assert main([*words, "--resect", "V"]) == 3
+    assert "nothing to resect" in capfd.readouterr().err
+
+
 def without(*keys: str) -> Callable[[dict], None]:
     """Take a key out of a report."""
 

@@ -172,18 +172,19 @@ def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
     from liverseg.writers.remnant_files import write_remnant
     from liverseg.writers.report_json import read_report, segments_of
 
-    path = arguments.folder / "report.json"
+    folder = arguments.folder.parent if arguments.folder.name == "report.json" else arguments.folder
+    path = folder / "report.json"
     report = read_report(path)
     doubts = _doubts_of_remnant(report, path, by_mask=arguments.resect_mask is not None)
     segments = segments_of(report)
     check_segments(segments)
     size = (arguments.height_cm, arguments.weight_kg)
     if arguments.resect_mask is not None:
-        remnant = _remnant_by_mask(arguments.folder, arguments.resect_mask, size)
+        remnant = _remnant_by_mask(folder, arguments.resect_mask, size)
     else:
         names = [name.strip() for name in arguments.resect.split(",") if name.strip()]
         remnant = future_liver_remnant(segments, names, *size)
-    for warning in (*write_remnant(arguments.folder, report, remnant), *doubts):
+    for warning in (*write_remnant(folder, report, remnant), *doubts):
         listener.warning(warning)
     listener.done(str(path), remnant_lines(remnant))
     return DONE
@@ -193,15 +194,18 @@ def _doubts_of_remnant(report: dict[str, Any], path: Path, by_mask: bool) -> lis
     """What the report says that a remnant is to be doubted for.
 
     Raises:
-        InputRefused: it does not say.
+        InputRefused: it does not say, or there is no liver.
     """
     try:
         complete, approximate = report["liver"]["complete"], report["method"]["approximate"]
+        volume = report["liver"]["volume_ml"]
     except (KeyError, TypeError) as error:
         raise InputRefused(
             f"{path} does not say whether the liver is complete and the split approximate ({error}); "
             "run LiverSeg again"
         ) from error
+    if not volume:
+        raise InputRefused(f"{path} tells of no liver: there is nothing to resect")
     doubts = []
     if not complete:
         doubts.append("the scan cuts the liver off, so the remnant is not that of the whole liver")
@@ -212,16 +216,16 @@ def _doubts_of_remnant(report: dict[str, Any], path: Path, by_mask: bool) -> lis
 
 def _remnant_by_mask(folder: Path, mask: Path, size: tuple[float | None, float | None]) -> Remnant:
     """The remnant outside of a mask that was drawn on the grid of a result folder."""
+    from liverseg.compare.time_point import read_time_point
     from liverseg.label_grids import onto_grid
     from liverseg.remnant import remnant_outside_mask
 
-    liver, geometry = read_labels(folder / "liver.nii.gz")
-    lesions, other = read_labels(folder / "lesions.nii.gz")
-    if not geometry.matches(other):
-        raise InputRefused(f"the label maps in {folder} lie on different grids; run 'liverseg measure' again")
+    point = read_time_point(folder)
     drawn, grid = read_labels(mask)
-    resect, _ = onto_grid(drawn, grid, geometry, mask.name)
-    return remnant_outside_mask(liver > 0, lesions, resect > 0, geometry.voxel_volume_ml, *size)
+    resect, _ = onto_grid(drawn, grid, point.geometry, mask.name)
+    return remnant_outside_mask(
+        point.liver_mask, point.lesion_labels, resect > 0, point.geometry.voxel_volume_ml, *size
+    )
 
 
 def run_series(arguments: argparse.Namespace, listener: Listener) -> int:

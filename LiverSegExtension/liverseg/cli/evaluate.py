@@ -62,6 +62,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     p.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for the comparison")
     p.add_argument("--html", action="store_true", help="also a scatter plot and a page, comparison.html")
     p.add_argument("--case-names", action="store_true", help="the persons' names on the page")
+    p.add_argument("--overwrite", action="store_true", help="replace an earlier comparison in OUT")
 
 
 def run_evaluate(arguments: argparse.Namespace, listener: Listener) -> int:
@@ -101,17 +102,23 @@ def run_evaluate(arguments: argparse.Namespace, listener: Listener) -> int:
 
 def run_compare_scores(arguments: argparse.Namespace, listener: Listener) -> int:
     """The comparison as CSV and JSON, and a page when asked."""
-    from liverseg.evaluation.comparison import comparison_lines
+    from liverseg.evaluation.comparison import COMPARISON_JSON, COMPARISON_PNG, comparison_lines
+    from liverseg.evaluation.html_page import COMPARISON_PAGE_FILE
 
+    if (arguments.out / COMPARISON_JSON).exists() and not arguments.overwrite:
+        raise UsageError(f"{arguments.out} holds a comparison already; choose another folder, or --overwrite")
     if arguments.html:
         from liverseg.evaluation.plots import need_matplotlib
 
         need_matplotlib()
     comparison = _compared(arguments.other, arguments.own, arguments.out, arguments.html)
     lines = comparison_lines(comparison)
-    if arguments.html:
-        from liverseg.evaluation.comparison import COMPARISON_PNG
-        from liverseg.evaluation.html_page import COMPARISON_PAGE_FILE, write_comparison_page
+    if not arguments.html:
+        # Those of an earlier comparison would tell of other scores.
+        for name in (COMPARISON_PAGE_FILE, COMPARISON_PNG):
+            (arguments.out / name).unlink(missing_ok=True)
+    else:
+        from liverseg.evaluation.html_page import write_comparison_page
 
         page = arguments.out / COMPARISON_PAGE_FILE
         write_comparison_page(page, comparison, arguments.out / COMPARISON_PNG, arguments.case_names)
@@ -126,6 +133,8 @@ def _refuse_early(arguments: argparse.Namespace) -> None:
 
     if (arguments.out / SUMMARY_FILE).exists() and not arguments.overwrite:
         raise UsageError(f"{arguments.out} holds scores already; choose another folder, or --overwrite")
+    if arguments.worst < 0:
+        raise UsageError("--worst must be 0 or more")
     # The page holds the plots and the pictures.
     arguments.plots = arguments.plots or arguments.html
     if arguments.plots:
