@@ -53,9 +53,22 @@ class CaseRow:
         ]
 
 
+def reason_of(error: Exception) -> str:
+    """Why a case failed, in one line for a file that is kept.
+
+    Errors that tell free text of DICOM headers, which may name the patient, say the same without it in
+    ``without_names`` (:class:`liverseg.dicom.SeriesRefused`).
+    """
+    return " ".join(str(getattr(error, "without_names", error)).split())
+
+
 def write_summary(rows: Sequence[CaseRow], path: Path) -> None:
     """Write all rows; the file appears whole, so it can be read while the batch goes on."""
-    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        written_whole(path) as temporary,
+        # A path may hold bytes that are no text; they are told as numbers.
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows(row.cells() for row in rows)

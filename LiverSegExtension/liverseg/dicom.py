@@ -31,6 +31,20 @@ from liverseg.volume import Source, Volume
 from liverseg.volume_identity import with_hash
 
 
+class SeriesRefused(InputRefused):
+    """A refusal that tells series by their descriptions, which is free text and may name the patient.
+
+    Attributes:
+        without_names: the same without descriptions, for files that are kept.
+    """
+
+    def __init__(self, text: str, *series: SeriesInfo) -> None:
+        super().__init__(text)
+        for info in series:
+            text = text.replace(f'"{info.description}", ', "")
+        self.without_names = text
+
+
 def list_series(folder: Path) -> list[SeriesInfo]:
     """All series of a folder and its subfolders that hold images, by series number.
 
@@ -81,14 +95,14 @@ def _volume(stack: Stack, notes: tuple[str, ...]) -> Volume:
     """The voxels of a stack."""
     info = stack.info
     if info.problems:
-        raise InputRefused(
-            f"The series cannot be read as one volume: {info}. Export one whole stack of slices."
+        raise SeriesRefused(
+            f"The series cannot be read as one volume: {info}. Export one whole stack of slices.", info
         )
     source = _source(stack)
     geometry, positions = _geometry(stack), uneven_positions(stack.positions)
     if positions is not None:
         geometry, positions = fitted_to_most(geometry, positions)
-    array, mended = gray_values(_pixels(stack), f'The series "{source.name}"')
+    array, mended = gray_values(_pixels(stack), f"The series {info.without_names()}")
     return with_hash(Volume(array, geometry, source, (*notes, *_missing(info), *mended), positions))
 
 
@@ -146,15 +160,15 @@ def choose_series(
     if series_uid is not None:
         found = [info for info in series if info.uid == series_uid]
         if not found:
-            raise InputRefused(f"No series {series_uid} in this folder; choose one of: {listed}.")
+            raise SeriesRefused(f"No series {series_uid} in this folder; choose one of: {listed}.", *series)
         if found[0].modality not in ("CT", ""):
-            raise InputRefused(
-                f"The series {found[0]} is {found[0].modality}, not CT: choose a CT of: {listed}."
+            raise SeriesRefused(
+                f"The series {found[0]} is {found[0].modality}, not CT: choose a CT of: {listed}.", *series
             )
         return found[0], ()
     fitting = [info for info in series if info.modality in ("CT", "") and not info.localizer]
     if not fitting:
-        raise InputRefused(f"The folder holds no CT series, only: {listed}.")
+        raise SeriesRefused(f"The folder holds no CT series, only: {listed}.", *series)
     if len(series) == 1:
         return fitting[0], ()
     # Dose reports, bolus trackers and untagged scouts do not compete with a stack of slices.
@@ -169,7 +183,7 @@ def choose_series(
         return whole[0], (
             f"Of {len(series)} series in the folder {why} was taken: {whole[0].without_names()}.",
         )
-    raise InputRefused(f"Several CT series fit equally well; choose one by its uid: {listed}.")
+    raise SeriesRefused(f"Several CT series fit equally well; choose one by its uid: {listed}.", *series)
 
 
 def _geometry(stack: Stack) -> Geometry:
@@ -206,11 +220,29 @@ def _pixels(stack: Stack) -> np.ndarray:
                 reader.SetFileNames(files)
                 array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
-        raise InputRefused(
-            f"The pixels of series {stack.info} cannot be read (damaged, or an unknown compression): "
-            "export it again without compression."
-        ) from error
+        where = _of_damaged_file(files)
+        refused = SeriesRefused(
+            f"The pixels {where}of series {stack.info} cannot be read (damaged, or an unknown compression): "
+            "export it again without compression.",
+            stack.info,
+        )
+        # A file may be called by the patient's name.
+        refused.without_names = refused.without_names.replace(where, "", 1)
+        raise refused from error
     columns, rows, slices = stack.info.size
     if array.shape != (slices, rows, columns):
-        raise InputRefused(f"The pixels of series {stack.info} do not fit its headers: export it again.")
+        raise SeriesRefused(
+            f"The pixels of series {stack.info} do not fit its headers: export it again.", stack.info
+        )
     return array
+
+
+def _of_damaged_file(files: Sequence[str]) -> str:
+    """Words that name the first file whose pixels cannot be read, and nothing where each alone can be."""
+    with quiet_itk():
+        for file in files:
+            try:
+                sitk.ReadImage(file)
+            except RuntimeError:
+                return f"in {Path(file).name} "
+    return ""

@@ -76,8 +76,8 @@ def phrases(_: Callable[[str], str]) -> tuple[str, ...]:
         _("Slices are {gap} mm apart (over 5 mm): small lesions may be missed."),
         _("Pixels are {width} mm wide: lesions under 10 mm may be missed."),
         _(
-            "Slices are spaced unevenly ({low} to {high} mm): the networks run on an even grid, "
-            "and volumes take the mean gap."
+            "Slices are spaced unevenly ({low} to {high} mm): the networks run on an even grid; "
+            "sizes and places are right where slices lie {gap} mm apart."
         ),
         _("The slices are tilted by {angle} degrees: the networks run on a grid with right angles."),
         _("The scan is {height} mm high: it can hardly hold a whole liver."),

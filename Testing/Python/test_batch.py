@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from dicom_files import write_series
 from liverseg import batch, bundle
-from liverseg.batch_inputs import BatchInput, find_inputs
+from liverseg.batch_inputs import RECORD, BatchInput, find_inputs
 from liverseg.batch_summary import CaseRow, write_summary
+from liverseg.case import Case
 from liverseg.cli import main
-from liverseg.errors import Cancelled, InputRefused
+from liverseg.errors import Cancelled, InputRefused, UsageError
 from liverseg.phantom import make_phantom, write_nifti
 from liverseg.phantom_other import water_box
+from liverseg.progress import Progress
+from liverseg.reading import read_volume, to_sitk
+from liverseg.volume import Source
 from made_cases import make_case
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +73,7 @@ def test_every_case_gets_a_folder_and_a_row(inputs, tmp_path):
         max(lesion.long_axis_mm for lesion in case.lesions), abs=1e-3
     )
     assert sorted(p.name for p in (tmp_path / "out" / "b").iterdir()) == [
+        RECORD,
         "lesions.csv",
         "liver.nii.gz",
         "report.json",
@@ -91,6 +101,13 @@ def test_a_restart_does_only_what_is_missing(inputs, tmp_path):
     everything = Reader()
     batch.run_batch(inputs, tmp_path / "out", everything, NAMES, overwrite=True)
     assert everything.seen == ["a", "b", "c"]
+
+
+def test_what_is_asked_for_later_and_not_there_is_told(inputs, tmp_path, caplog):
+    batch.run_batch(inputs, tmp_path / "out", Reader(), NAMES)
+    batch.run_batch(inputs, tmp_path / "out", Reader(), [*NAMES, "pdf", "vessels"])
+    (warning,) = caplog.messages
+    assert warning == "3 of the cases done before have no report.pdf; --overwrite does them again"
 
 
 def test_a_damaged_report_counts_as_not_done(inputs, tmp_path):
@@ -150,8 +167,8 @@ def test_a_folder_gives_its_images_and_dicom_folders_but_no_label_maps(tmp_path)
 def test_a_list_and_a_table_name_cases_beside_themselves(tmp_path):
     (tmp_path / "cases.txt").write_text("# CTs\na/ct.nii.gz\n\nb/ct.nii.gz\n")
     assert [(e.name, e.path) for e in find_inputs(tmp_path / "cases.txt")] == [
-        ("ct", tmp_path / "a/ct.nii.gz"),
-        ("ct_2", tmp_path / "b/ct.nii.gz"),
+        ("a", tmp_path / "a/ct.nii.gz"),
+        ("b", tmp_path / "b/ct.nii.gz"),
     ]
     (tmp_path / "cases.csv").write_text("name,CT,series\nfirst one,a,1.2.3\n,b.nrrd,\n")
     assert find_inputs(tmp_path / "cases.csv") == [
@@ -175,6 +192,227 @@ def test_a_summary_row_of_an_unknown_case_has_empty_cells(tmp_path):
     assert row["status"] == "pending" and row["lesions"] == ""
 
 
+def test_a_path_that_is_no_text_does_not_end_the_batch(tmp_path):
+    write_summary([CaseRow("a", os.fsdecode(b"M\xfcller.nii.gz"))], tmp_path / "summary.csv")
+    assert summary(tmp_path)[0]["input"].endswith("ller.nii.gz")
+
+
+# --- done again, or not -------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Ends a batch as a crash of the process does: nobody tidies up."""
+
+
+def write_ct(path: Path, gray: int) -> None:
+    """A file of an image, each gray value another scan."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) + gray
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+
+
+def read_out_by_hash(each: BatchInput, progress: Progress) -> Case:
+    """A made-up case with the hash of the true scan."""
+    case = make_case()
+    source = Source("file", "x", read_volume(each.path).source.sha256)
+    return replace(case, ct=replace(case.ct, source=source))
+
+
+def hash_of_results(folder: Path) -> str:
+    return json.loads((folder / "report.json").read_text())["provenance"]["input"]["sha256"]
+
+
+def listed(folder: Path, *persons: str) -> list[BatchInput]:
+    """The inputs of a list with a CT a person, all files called alike; written when they are not there."""
+    for person in persons:
+        path = folder / person / "abdomen.nii.gz"
+        if not path.exists():
+            write_ct(path, sum(person.encode()))
+    (folder / "list.txt").write_text("".join(f"{person}/abdomen.nii.gz\n" for person in persons))
+    return find_inputs(folder / "list.txt")
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_line_put_into_a_list_gives_no_person_the_results_of_another(tmp_path, remembered):
+    out = tmp_path / "out"
+    batch.run_batch(listed(tmp_path, "bert", "carl"), out, read_out_by_hash, NAMES)
+    for record in out.glob(f"*/{RECORD}") if not remembered else ():
+        record.unlink()
+    result = batch.run_batch(listed(tmp_path, "anna", "bert", "carl"), out, read_out_by_hash, NAMES)
+    rows = summary(out)
+    assert [row["status"] for row in rows] == ["done"] * 3
+    for row in rows:
+        assert hash_of_results(out / row["case"]) == read_volume(Path(row["input"])).source.sha256
+    assert hash_of_results(out / "abdomen") == read_volume(tmp_path / "bert/abdomen.nii.gz").source.sha256
+    assert result.skipped == (2 if remembered else 0)
+    again = batch.run_batch(listed(tmp_path, "carl", "anna"), out, read_out_by_hash, NAMES)
+    assert again.skipped == 2
+
+
+def test_a_disk_in_another_place_and_results_that_remember_nothing_are_known_by_the_scans(tmp_path):
+    out, said = tmp_path / "out", []
+    write_ct(tmp_path / "disk" / "anna.nii.gz", 1)
+    batch.run_batch(find_inputs(tmp_path / "disk"), out, read_out_by_hash, NAMES)
+    (tmp_path / "disk").rename(tmp_path / "moved")
+    reader = Reader()
+    for _ in range(2):
+        result = batch.run_batch(
+            find_inputs(tmp_path / "moved"), out, reader, NAMES, progress=lambda f, m: said.append(m)
+        )
+        assert result.skipped == 1
+    assert not reader.seen and said == ["anna: reading"]
+    (out / "anna" / RECORD).unlink()
+    assert batch.run_batch(find_inputs(tmp_path / "moved"), out, reader, NAMES).skipped == 1
+
+
+def test_another_ct_at_the_same_path_is_read_out_beside_the_earlier_results(tmp_path, caplog):
+    out, path = tmp_path / "out", tmp_path / "in" / "today.nii.gz"
+    write_ct(path, 1)
+    batch.run_batch(find_inputs(path.parent), out, read_out_by_hash, NAMES)
+    first = hash_of_results(out / "today")
+    write_ct(path, 2)
+    for expected in (0, 1):
+        result = batch.run_batch(find_inputs(path.parent), out, read_out_by_hash, NAMES)
+        assert (result.rows[0].name, result.skipped) == ("today_2", expected)
+    assert hash_of_results(out / "today") == first != hash_of_results(out / "today_2")
+    assert caplog.text.count("The folder today is another CT's") == 1
+    write_ct(path, 3)
+    result = batch.run_batch(find_inputs(path.parent), out, read_out_by_hash, NAMES, overwrite=True)
+    assert result.rows[0].name == "today"
+
+
+def test_what_a_crash_left_of_one_person_never_becomes_a_folder_of_another(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(Killed):
+        batch.run_batch(listed(tmp_path, "bert"), out, Reader(abdomen=Killed()), NAMES)
+    (out / "abdomen" / "liver.nii.gz").write_bytes(b"of bert")
+    batch.run_batch(listed(tmp_path, "anna"), out, Reader(abdomen_2=InputRefused("no")), NAMES)
+    assert [path.name for path in out.iterdir() if path.is_dir()] == ["abdomen"]
+    result = batch.run_batch(listed(tmp_path, "anna", "bert"), out, read_out_by_hash, NAMES)
+    assert [row.name for row in result.rows] == ["abdomen_2", "abdomen"]
+
+
+def test_a_ct_that_is_gone_since_stays_done(tmp_path):
+    write_ct(tmp_path / "in" / "anna.nii.gz", 1)
+    inputs = find_inputs(tmp_path / "in")
+    batch.run_batch(inputs, tmp_path / "out", read_out_by_hash, NAMES)
+    shutil.rmtree(tmp_path / "in")
+    assert batch.run_batch(inputs, tmp_path / "out", read_out_by_hash, NAMES).skipped == 1
+
+
+@pytest.mark.parametrize("error", [InputRefused("no"), Cancelled("stop"), KeyboardInterrupt(), Killed()])
+def test_a_case_that_failed_when_done_again_is_not_done_and_keeps_its_earlier_results(
+    inputs, tmp_path, error
+):
+    out = tmp_path / "out"
+    batch.run_batch(inputs, out, Reader(), NAMES)
+    before = (out / "b" / "report.json").read_bytes()
+    try:
+        batch.run_batch(inputs, out, Reader(b=error), NAMES, overwrite=True)
+        assert "earlier results" in summary(out)[1]["reason"]
+    except (Cancelled, KeyboardInterrupt, Killed):
+        pass
+    assert (out / "b" / "report.json").read_bytes() == before
+    assert summary(out)[1]["status"] != "done"
+    again = Reader()
+    batch.run_batch(inputs, out, again, NAMES)
+    assert again.seen == ["b"]
+    assert batch.run_batch(inputs, out, again, NAMES).skipped == 3
+
+
+# --- what a batch leaves alone, and what it tells -----------------------------------------------------
+
+
+def test_results_never_go_to_where_a_ct_lies(tmp_path, capsys):
+    data = tmp_path / "data"
+    write_ct(data / "pat1" / "ct.nii.gz", 1)
+    (data / "pat1" / "liver.nii.gz").write_bytes(b"drawn by hand")
+    write_series(data / "pat2")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["batch", str(data), "-o", str(data)]) == 2
+    assert "choose another output folder" in capsys.readouterr().err
+    reader = Reader()
+    for person in ("pat1", "pat2"):
+        with pytest.raises(UsageError, match=f"{person}.* lies; choose"):
+            batch.run_batch([BatchInput("x", tmp_path), BatchInput(person, data / person)], data, reader)
+    assert sorted(tmp_path.rglob("*")) == before and not reader.seen
+    assert (data / "pat1" / "liver.nii.gz").read_bytes() == b"drawn by hand"
+
+
+def test_a_table_is_never_replaced_by_the_summary(tmp_path, capsys):
+    (tmp_path / "summary.csv").write_text("ct\na.nii.gz\n")
+    assert main(["batch", str(tmp_path / "summary.csv"), "-o", str(tmp_path)]) == 2
+    assert "name a copy of it" in capsys.readouterr().err
+    assert (tmp_path / "summary.csv").read_text() == "ct\na.nii.gz\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        (["batch", "nowhere", "--also", "scene"], "slicer"),
+        (["batch", "nowhere", "--also", "pdf"], "reportlab"),
+        (["segment", "nowhere", "--scene"], "slicer"),
+    ],
+)
+def test_a_missing_package_is_told_before_any_ct_is_looked_for(
+    tmp_path, monkeypatch, capsys, command, module
+):
+    monkeypatch.setattr("liverseg.writers.find_spec", lambda name: None if name == module else object())
+    assert main([*command, "-o", str(tmp_path / "out")]) == 2
+    assert f"({module} is not installed)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_file_of_a_batch_holds_the_free_text_of_dicom_headers(tmp_path, capsys):
+    folder = tmp_path / "in"
+    write_series(folder / "two" / "1", "1.2.3.1", description="DOE JANE 1950")
+    write_series(folder / "two" / "2", "1.2.3.2", description='DOE "JANE" thin')
+    write_series(folder / "mr", "1.2.3.3", description="DOE JANE 1950", modality="MR")
+    write_series(folder / "one_place", "1.2.3.4", [(0, 0, 0)] * 3, description="DOE JANE 1950")
+    (tmp_path / "cases.csv").write_text(
+        "ct,series\nin/two,\nin/two,9.9\nin/mr,\nin/mr,1.2.3.3\nin/one_place,\n"
+    )
+    assert main(["batch", str(tmp_path / "cases.csv"), "-o", str(tmp_path / "out")]) == 6
+    reasons = [row["reason"] for row in summary(tmp_path / "out")]
+    assert "CT, 7 slices, 0.7 x 0.8 x 2.5 mm, uid 1.2.3.1" in reasons[0]
+    assert all("series" in reason and "uid" in reason for reason in reasons)
+    kept = [path.read_text(encoding="utf-8") for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(kept) == 2 and not any("DOE" in text for text in kept)
+    with pytest.raises(InputRefused, match="DOE JANE 1950"):
+        read_volume(folder / "two")
+
+
+def test_a_quiet_batch_says_nothing_of_its_steps_and_a_verbose_one_tells_defects_too(
+    inputs, tmp_path, capsys
+):
+    heard = logging.StreamHandler()
+    logger = logging.getLogger("liverseg")
+    logger.addHandler(heard)
+    try:
+        for level, words in ((logging.WARNING, False), (logging.DEBUG, True)):
+            logger.setLevel(level)
+            batch.run_batch(inputs, tmp_path / str(level), Reader(b=ValueError("a defect")), NAMES)
+            said = capsys.readouterr().err
+            assert ("Traceback" in said, "case 2: failed" in said) == (words, words)
+            text = (tmp_path / str(level) / "batch.log").read_text(encoding="utf-8")
+            assert "case 2: failed" in text and "Traceback" not in text
+    finally:
+        logger.removeHandler(heard)
+        logger.setLevel(logging.NOTSET)
+
+
+def test_a_name_that_is_too_long_for_the_disk_fails_alone(inputs, tmp_path):
+    long = BatchInput("п" * 150, tmp_path / "x.nii.gz")
+    result = batch.run_batch([inputs[0], long, inputs[1]], tmp_path / "out", Reader(), NAMES)
+    assert [row.status for row in result.rows] == ["done", "failed", "done"]
+
+
+def test_a_log_that_cannot_be_written_is_one_clear_line(inputs, tmp_path):
+    (tmp_path / "out" / "batch.log").mkdir(parents=True)
+    with pytest.raises(UsageError, match="choose another output folder"):
+        batch.run_batch(inputs, tmp_path / "out", Reader(), NAMES)
+
+
 # --- with the networks --------------------------------------------------------------------------------
 
 
@@ -186,10 +424,6 @@ def cts(tmp_path_factory) -> Path:
         phantom = make_phantom(seed=seed, shape_kji=(44, 66, 70), spacing_kji=(6.0, 5.2, 5.0))
         (folder / f"patient_{seed}").mkdir()
         write_nifti(phantom, folder / f"patient_{seed}")
-    import SimpleITK as sitk  # noqa: PLC0415
-
-    from liverseg.reading import to_sitk  # noqa: PLC0415
-
     water = water_box()
     sitk.WriteImage(to_sitk(water.array, water.geometry), str(folder / "water.nrrd"))
     (folder / "broken.nii.gz").write_text("no image")
@@ -272,4 +506,4 @@ def test_the_script_for_many_cts_in_slicer_runs_on_slicer_core_too(cts, model, t
     )
     assert ended.returncode == 6, ended.stderr
     assert [row["status"] for row in summary(out)] == ["done", "failed"]
-    assert (out / "ct" / "scene.mrb").is_file()
+    assert (out / "patient_2002" / "scene.mrb").is_file()

@@ -51,7 +51,7 @@ def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def run_batch(arguments: argparse.Namespace, listener: Listener) -> int:
     """Read out many CTs; the exit code says whether any failed."""
     from liverseg import batch
-    from liverseg.batch_inputs import BatchInput, find_inputs
+    from liverseg.batch_inputs import BatchInput, find_inputs, real_path
     from liverseg.batch_summary import DONE as CASE_DONE
     from liverseg.batch_summary import FAILED, NO_LIVER
     from liverseg.bundle import find_bundle, networks_kept
@@ -59,16 +59,17 @@ def run_batch(arguments: argparse.Namespace, listener: Listener) -> int:
     from liverseg.errors import UsageError
     from liverseg.progress import Progress
     from liverseg.reading import read_volume
-    from liverseg.writers import DEFAULT_NAMES, OUTPUTS
+    from liverseg.writers import DEFAULT_NAMES, check_writers
 
-    unknown = [name for name in arguments.also if name not in OUTPUTS]
-    if unknown:
-        raise UsageError(f"no output is called {unknown[0]!r}; there are: {', '.join(OUTPUTS)}")
+    names = [*DEFAULT_NAMES, *(name for name in arguments.also if name not in DEFAULT_NAMES)]
+    check_writers(names)
+    if real_path(arguments.inputs) == real_path(arguments.out / batch.SUMMARY):
+        raise UsageError(f"{arguments.inputs} would be replaced by the batch's summary; name a copy of it")
     inputs = find_inputs(arguments.inputs)
     if arguments.out.is_dir() and arguments.inputs.is_dir():
         # Results inside the searched folder are no CTs of the next run.
-        inside = arguments.out.resolve()
-        inputs = [each for each in inputs if inside not in each.path.resolve().parents] or inputs
+        inside = real_path(arguments.out)
+        inputs = [each for each in inputs if inside not in real_path(each.path).parents] or inputs
     # A model that is not there fails every case: said once, before any.
     find_bundle(arguments.model)
     from liverseg.pipeline import SegmentOptions, segment
@@ -87,7 +88,6 @@ def run_batch(arguments: argparse.Namespace, listener: Listener) -> int:
         progress(0.0, "reading")
         return segment(read_volume(each.path, each.series_uid), options, progress)
 
-    names = [*DEFAULT_NAMES, *(name for name in arguments.also if name not in DEFAULT_NAMES)]
     with networks_kept():
         result = batch.run_batch(inputs, arguments.out, read_out, names, arguments.overwrite, listener)
     for row in result.rows:
