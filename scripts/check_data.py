@@ -2,7 +2,7 @@
 
 Prints what is wrong (FATAL) and what is good to know (note); exits 1 when something is fatal, 3 when the
 folder is not what the adapter wants. Several adapters, such as two versions of one folder, are checked
-together.
+together, and so are the maps of DATA/couinaud.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from liverseg.errors import LiverSegError
-from liverseg.training.datasets import ADAPTERS, list_scans
-from liverseg.training.integrity import ScanReport, check_data
+from liverseg.training.datasets import ADAPTERS, list_maps, list_scans
+from liverseg.training.integrity import ScanReport, check_data, check_maps
 from liverseg.writers.atomic import written_whole
 
 
@@ -31,7 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
         for name in arguments.adapter
         for scan in list_scans(name, arguments.data, arguments.exclude)
     }
+    cases = [scan.case for scan in listed.values()]
+    maps = list_maps(arguments.data / "couinaud", cases, arguments.exclude)
     report = check_data(list(listed.values()), arguments.data, show_progress)
+    report = replace(report, findings=(*report.findings, *check_maps(maps, arguments.data)))
     print("\n".join(report.lines()))
     if arguments.out:
         with written_whole(arguments.out) as path:

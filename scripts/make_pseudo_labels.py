@@ -47,13 +47,14 @@ def held_out_persons(exclude: list[str], split: Path | None, held: str | None) -
 
     Raises:
         InputRefused: the file cannot be read.
-        UsageError: a splits file without the part that is held out, or one that has no such part.
+        UsageError: a splits file without the part that is held out, or that part without the file, or a file
+            that has no such part.
     """
     persons = {person_of(case) for case in exclude}
-    if split is None:
+    if (split is None) != (held is None):
+        raise UsageError("--split and --held go together: give the splits file and its part that judges")
+    if split is None or held is None:
         return persons
-    if held is None:
-        raise UsageError("--split needs --held: name the part (fold) that judges")
     return persons | read_splits(split).unseen_persons(held)
 
 

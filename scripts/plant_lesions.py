@@ -2,14 +2,15 @@
 
 scripts/plant_lesions.py --cache CACHE/stage2 --out CACHE/planted --copies 8
 scripts/plant_lesions.py --cache CACHE/stage2 --out CACHE/pasted_0 --pasted --splits splits.json --part 0
-scripts/plant_lesions.py --cache CACHE/stage1 --out CACHE/planted_stage1 --spacing 4
-scripts/plant_lesions.py --cache CACHE/stage1 --out CACHE/bulging --spacing 4 --bulging
+scripts/plant_lesions.py --cache CACHE/stage1 --out CACHE/planted_stage1
+scripts/plant_lesions.py --cache CACHE/stage1 --out CACHE/bulging --bulging
 scripts/train.py ... data.further=[CACHE/planted] data.further_share=0.25
 
 Made-up lesions, with --bulging tumors that grow out of the liver (for stage 1, which leaves such out), or
-with --pasted other persons' real ones. ``task.planted`` plants while samples are drawn,
-which a GPU would wait for; copies are made once. A copy is named after its case and belongs to its person, so
-folds leave both out; pasted lesions are somebody else's, so the held-out part is named here already.
+with --pasted real ones, drawn from all cases (now and then from the copied one itself). ``task.planted``
+plants while samples are drawn, which a GPU would wait for; copies are made once. A copy is named after its
+case and belongs to its person, so folds leave both out; pasted lesions are mostly somebody else's, so the
+held-out part is named here already.
 """
 
 from __future__ import annotations
@@ -25,21 +26,26 @@ import numpy as np
 
 from liverseg.errors import InputRefused, LiverSegError, UsageError
 from liverseg.training.cache import (
-    STAGE2_SPACING,
     CachedCase,
+    cached_grid,
     gray_of_hu,
     hu_of_gray,
     load_cached,
     write_cached,
 )
-from liverseg.training.persons import person_of
+from liverseg.training.persons import copy_of, person_of
 from liverseg.training.synth.bulging import Survey, grow_at_surface
-from liverseg.training.synth.copies import cases_to_copy, copies_parser, copy_all
+from liverseg.training.synth.copies import (
+    Spacing,
+    cases_to_copy,
+    copies_parser,
+    copy_all,
+    spacing_of_copies,
+)
 from liverseg.training.synth.pasted import LesionLibrary, build_library, paste_lesions
 from liverseg.training.synth.planted import Planted, plant
 from liverseg.training.synth.recipe import LesionRecipe
 
-Spacing = tuple[float, float, float]
 # Makes a copy with further lesions, from a generator named ``rng``.
 Change = Callable[..., Planted]
 # Makes the change of one case from its HU, label and spacing; what its copies share is worked out there.
@@ -79,7 +85,7 @@ def made_up(hu: np.ndarray, label: np.ndarray, spacing: Spacing) -> Change:
 
 
 def pasted(hu: np.ndarray, label: np.ndarray, spacing: Spacing, library: LesionLibrary) -> Change:
-    """Other persons' real lesions."""
+    """Real lesions of the cases that may be copied from."""
     return partial(paste_lesions, hu, label, spacing, library=library)
 
 
@@ -98,7 +104,7 @@ def copies_of(
     for number in range(copies):
         rng = np.random.default_rng((seed, zlib.crc32(case.encode()), number))
         result = change(rng=rng)
-        yield f"{case}_{kind}_{number}", result.label, gray_of_hu(result.hu)
+        yield copy_of(case, kind, number), result.label, gray_of_hu(result.hu)
 
 
 def write_copies(
@@ -109,26 +115,26 @@ def write_copies(
     if not takes_lesions(known):
         return 0
     for name, label, image in copies_of(cache, case, copies, seed, spacing, kind, prepare):
-        write_cached(out, name, label, image, known.known, None)
+        write_cached(out, name, label, image, known.known, grid=cached_grid(cache, case))
     return copies
 
 
 def main() -> int:
     parser = copies_parser(__doc__, copies=8)
-    parser.add_argument("--spacing", type=float, default=STAGE2_SPACING, help="of the cache in mm; 1.5")
-    parser.add_argument("--pasted", action="store_true", help="real lesions of the other cases, moved")
+    parser.add_argument("--spacing", type=float, help="of a cache that does not say its own, in mm; 1.5")
+    parser.add_argument("--pasted", action="store_true", help="real lesions of the cached cases, moved")
     parser.add_argument(
         "--bulging", action="store_true", help="a tumor at the liver's surface, or a mass beside it"
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        if not arguments.spacing > 0:
+        if arguments.spacing is not None and not arguments.spacing > 0:
             raise UsageError("--spacing must be above 0")
         if arguments.pasted and arguments.bulging:
             raise UsageError("choose one of --pasted and --bulging")
         names = cases_to_copy(arguments)
-        spacing = (arguments.spacing,) * 3
+        spacing = spacing_of_copies(arguments.cache, names, arguments.spacing)
         kind, prepare = "planted", made_up
         if arguments.bulging:
             kind, prepare = "bulging", bulging

@@ -1,6 +1,7 @@
 """Cache labeled scans and Couinaud maps on the networks' grids (once, before training).
 
-Every scan is checked first; nothing is written when one has a fatal fault.
+Maps of the segments without a CT lie in DATA/couinaud (<case>.nii.gz). Every scan and every map is checked
+first; nothing is written when one has a fatal fault.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from liverseg.errors import LiverSegError
@@ -21,8 +23,8 @@ from liverseg.training.cache import (
     cache_scan,
     cache_scan_without_liver,
 )
-from liverseg.training.datasets import ADAPTERS, LabeledScan, list_scans
-from liverseg.training.integrity import check_data
+from liverseg.training.datasets import ADAPTERS, LabeledScan, list_maps, list_scans
+from liverseg.training.integrity import check_data, check_maps
 
 # Tests and the demo use seeds below and above this range.
 FIRST_PHANTOM = 1000
@@ -37,7 +39,13 @@ def main() -> int:
         choices=("project", *sorted(ADAPTERS)),
         help="how the folder is laid out (docs/training-data.md); 'project' takes each stage's own version",
     )
-    parser.add_argument("--exclude", nargs="+", default=[], metavar="CASE", help="cases to leave out")
+    parser.add_argument(
+        "--exclude",
+        nargs="+",
+        default=[],
+        metavar="CASE",
+        help="cases to leave out, and their persons' Couinaud maps",
+    )
     parser.add_argument("--cache", type=Path, required=True, help="folder to write to")
     parser.add_argument(
         "--phantoms",
@@ -67,9 +75,10 @@ def scans_by_stage(
 def prepare(arguments: argparse.Namespace) -> int:
     """Check and write; the exit code."""
     whole, livers = scans_by_stage(arguments.adapter, arguments.data, arguments.exclude)
-    report = check_data(
-        list({(scan.ct, scan.label): scan for scan in (*whole, *livers)}.values()), arguments.data
-    )
+    scans = list({(scan.ct, scan.label): scan for scan in (*whole, *livers)}.values())
+    maps = list_maps(arguments.data / "couinaud", [scan.case for scan in scans], arguments.exclude)
+    report = check_data(scans, arguments.data)
+    report = replace(report, findings=(*report.findings, *check_maps(maps, arguments.data)))
     if report.fatal:
         print("\n".join(report.lines()), file=sys.stderr)
         return 1
@@ -77,7 +86,7 @@ def prepare(arguments: argparse.Namespace) -> int:
         cache_scan(scan, STAGE2_SPACING, arguments.cache / "stage2", STAGE2_MARGIN_MM)
     for scan in whole:
         cache_scan(scan, STAGE1_SPACING, arguments.cache / "stage1", None)
-    for path in sorted((arguments.data / "couinaud").glob("*.nii.gz")):
+    for path in maps:
         cache_couinaud_map(path, COUINAUD_SPACING, arguments.cache / "couinaud")
     for seed in range(FIRST_PHANTOM, FIRST_PHANTOM + arguments.phantoms):
         cache_phantom(seed, arguments.cache)

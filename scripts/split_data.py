@@ -8,17 +8,20 @@ scripts/split_data.py --data DIR --adapter NAME --folds 5 --out splits.json
 Shares are train, val and test, or train and val. Repeats are random splits of their own, written to
 splits_1.json, splits_2.json, ... with the seeds that follow --seed.
 
-With --maps, label maps without a CT (<case>.nii.gz) are put into the folds too, beside their persons' CTs.
+With --maps, label maps without a CT (<case>.nii.gz) are put into the folds too, beside their persons' CTs;
+those of persons whom --exclude leaves out are not.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from liverseg.errors import LiverSegError, UsageError
-from liverseg.training.datasets import ADAPTERS, list_scans
+from liverseg.errors import InputRefused, LiverSegError, UsageError
+from liverseg.training.datasets import ADAPTERS, list_maps, list_scans
+from liverseg.training.integrity import counted
 from liverseg.training.persons import person_of
 from liverseg.training.splits import (
     DEFAULT_SHARES,
@@ -36,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     scans = list_scans(arguments.adapter, arguments.data, arguments.exclude)
     persons = {scan.case: scan.person for scan in scans}
     lesion_cases = {scan.case for scan in scans if has_lesions(scan)}
+    maps = maps_of(arguments, persons)
     seed, adapter = arguments.seed, arguments.adapter
     if arguments.folds is not None:
         if arguments.repeats != 1:
@@ -44,10 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         shares = arguments.shares or DEFAULT_SHARES
         made = make_repeats(persons, lesion_cases, shares, arguments.repeats, seed, adapter)
-    if arguments.maps:
-        names = [path.name.removesuffix(".nii.gz") for path in sorted(arguments.maps.glob("*.nii.gz"))]
-        made = [with_more_cases(splits, {name: person_of(name) for name in names}) for splits in made]
-        persons |= {name: person_of(name) for name in names}
+    if maps:
+        made = [with_more_cases(splits, maps) for splits in made]
+        persons |= maps
     for number, splits in enumerate(made, start=1):
         out = arguments.out
         if len(made) > 1:
@@ -58,11 +61,30 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def maps_of(arguments: argparse.Namespace, cases: Iterable[str]) -> dict[str, str]:
+    """The person of each label map of ``--maps``.
+
+    Raises:
+        InputRefused: there is no such folder, no map in it, or one that would count as another person than
+            the case it is called after.
+    """
+    folder = arguments.maps
+    if folder is None:
+        return {}
+    paths = list_maps(folder, cases, arguments.exclude)
+    if not paths:
+        raise InputRefused(
+            f"--maps: {folder} holds no map; give the folder of <case>.nii.gz, or leave it out"
+        )
+    return {name: person_of(name) for name in (path.name.removesuffix(".nii.gz") for path in paths)}
+
+
 def show(splits: Splits, persons: dict[str, str], lesion_cases: set[str]) -> None:
     """One line a part."""
     for part in splits.parts:
         bearing = len({persons[case] for case in part.cases if case in lesion_cases})
-        print(f"{part.name}: {len(part.persons)} persons ({bearing} with lesions), {len(part.cases)} scans")
+        everybody, scans = counted(len(part.persons), "person"), counted(len(part.cases), "scan")
+        print(f"{part.name}: {everybody} ({bearing} with lesions), {scans}")
 
 
 def main() -> int:

@@ -21,24 +21,31 @@ import numpy as np
 
 from liverseg.errors import LiverSegError
 from liverseg.training.cache import (
-    STAGE2_SPACING,
+    cached_grid,
     gray_of_hu,
     hu_of_gray,
     load_cached,
     write_cached,
 )
-from liverseg.training.persons import person_of
-from liverseg.training.synth.copies import cases_to_copy, copies_parser, copy_all
+from liverseg.training.persons import copy_of, person_of
+from liverseg.training.synth.copies import (
+    Spacing,
+    cases_to_copy,
+    copies_parser,
+    copy_all,
+    spacing_of_copies,
+)
 from liverseg.training.synth.warped import WarpRefused, warp_to_shape
 
 # So many shapes are tried for a copy, of some ten seconds each.
 MOST_TRIED = 4
-SPACING = (STAGE2_SPACING,) * 3
 
 log = logging.getLogger("warp_scans")
 
 
-def write_copies(case: str, cache: Path, out: Path, names: Sequence[str], copies: int, seed: int) -> int:
+def write_copies(
+    case: str, cache: Path, out: Path, names: Sequence[str], copies: int, seed: int, spacing: Spacing
+) -> int:
     """Write the warped copies of one case as cached cases; returns how many.
 
     Args:
@@ -54,11 +61,12 @@ def write_copies(case: str, cache: Path, out: Path, names: Sequence[str], copies
     for name in rng.permutation(others)[: MOST_TRIED * copies]:
         shape = load_cached(cache, str(name)).label.numpy() > 0
         try:
-            warped = warp_to_shape(hu, label, SPACING, shape, SPACING)
+            warped = warp_to_shape(hu, label, spacing, shape, spacing)
         except WarpRefused as refusal:
             log.info("%s as %s: %s", case, name, refusal)
             continue
-        write_cached(out, f"{case}_warped_{written}", warped.label, gray_of_hu(warped.hu), known.known, None)
+        copy, image = copy_of(case, "warped", written), gray_of_hu(warped.hu)
+        write_cached(out, copy, warped.label, image, known.known, grid=cached_grid(cache, case))
         written += 1
         if written == copies:
             break
@@ -77,6 +85,7 @@ def main() -> int:
             names=names,
             copies=arguments.copies,
             seed=arguments.seed,
+            spacing=spacing_of_copies(arguments.cache, names),
         )
         copy_all(names, work, arguments.processes)
     except LiverSegError as error:

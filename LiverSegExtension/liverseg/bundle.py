@@ -143,7 +143,7 @@ def _usable(card: NetworkCard) -> NetworkCard:
     Raises:
         ValueError: it has sizes that cannot be, or classes that are not those of its network.
     """
-    if not card.spacing_mm > 0 or min(card.patch) < 1:
+    if not (card.grid or card.spacing_mm > 0) or min(card.patch) < 1:
         raise ValueError(f"{card.stage}: spacing_mm and patch must be above 0")
     if card.window_hu is not None and not (
         len(card.window_hu) == 2 and card.window_hu[0] < card.window_hu[1]

@@ -157,6 +157,12 @@ def test_arteries_that_end_within_the_scan_do_not_tell_where_the_aorta_is_not(tm
     assert cached(drawn_folder(tmp_path, anatomy)).aorta is None
 
 
+def test_arteries_as_thin_as_branches_are_no_aorta_that_was_drawn(tmp_path):
+    anatomy = np.ones(SHAPE, np.uint8)
+    anatomy[:, 20:21, 20:21] = 9
+    assert cached(drawn_folder(tmp_path, anatomy)).aorta is None
+
+
 def test_a_map_on_another_grid_is_brought_onto_the_scan(tmp_path):
     fine = np.ones((SHAPE[0], 2 * SHAPE[1], 2 * SHAPE[2]), np.uint8)
     fine[:, 36:44, 40:48] = 9

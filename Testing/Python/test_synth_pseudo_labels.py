@@ -12,7 +12,7 @@ import pytest
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.stages import FineMasks
-from liverseg.training.cache import load_cached
+from liverseg.training.cache import WHOLE, CachedGrid, load_cached
 from liverseg.training.splits import Part, Splits, write_splits
 from liverseg.training.synth.hard_negatives import (
     SLAB_COUNTED,
@@ -254,6 +254,15 @@ def test_slices_of_excluded_persons_are_never_read_under_any_of_their_numbers(tm
         read_weak_slices(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.4, 0.99])
+def test_slices_whose_file_was_cut_off_are_refused(kept, tmp_path):
+    write_slices(tmp_path)
+    path = tmp_path / "lits_slices.npz"
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(InputRefused, match="no weak slices"):
+        read_weak_slices(tmp_path)
+
+
 def test_samples_come_back_from_their_file_as_they_were(tmp_path):
     hu, label = scan()
     sample = make_sample("case", hu, label, label < 2, SPACING, 3.0, crop_mm=6.0)
@@ -264,6 +273,7 @@ def test_samples_come_back_from_their_file_as_they_were(tmp_path):
     again = read_sample(write_sample(sample, tmp_path / "out"))
     assert isinstance(again, TrainingSample) and again.case == "case"
     assert np.array_equal(again.image, sample.image) and np.array_equal(again.counted, sample.counted)
+    assert again.grid == sample.grid == CachedGrid(WHOLE, (3.0, 3.0, 3.0))
     (tmp_path / "out" / "case" / "label.npy").write_bytes(b"no")
     with pytest.raises(InputRefused, match="no training sample"):
         read_sample(tmp_path / "out" / "case")
@@ -292,8 +302,9 @@ def test_the_script_holds_out_persons_of_the_split_and_of_the_command_line(scrip
     write_splits(Splits("k-fold", "project-roi", 0, part), split)
     assert script.held_out_persons(["ircad_17"], split, "1") == {"ircad_017", "hcctace_005", "ircad_002"}
     assert script.held_out_persons(["lits_001"], None, None) == {"lits_000"}
-    with pytest.raises(UsageError, match="--held"):
-        script.held_out_persons([], split, None)
+    for given in ((split, None), (None, "0")):
+        with pytest.raises(UsageError, match="--split and --held go together"):
+            script.held_out_persons([], *given)
     with pytest.raises(UsageError, match="no part"):
         script.held_out_persons([], split, "7")
     (tmp_path / "bad.json").write_text("{}")

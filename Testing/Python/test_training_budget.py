@@ -12,12 +12,23 @@ import numpy as np
 import pytest
 import torch
 
-from liverseg.errors import UsageError
+from liverseg.errors import InputRefused, UsageError
 from liverseg.training import augment
-from liverseg.training.cache import Known, cached_names, load_cached, write_cached
+from liverseg.training.cache import (
+    SLICES,
+    WHOLE,
+    CachedGrid,
+    Known,
+    cached_grid,
+    cached_names,
+    load_cached,
+    write_cached,
+)
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
+from liverseg.training.persons import person_of
 from liverseg.training.run import train
 from liverseg.training.splits import Part, Splits, write_splits
+from liverseg.training.synth.copies import spacing_of_copies
 from made_data import write_tiny_livers
 
 
@@ -138,6 +149,35 @@ def test_bulging_copies_have_liver_where_none_was(tmp_path, root):
     both = plant(root, *common, "--bulging", "--pasted")
     assert both.returncode == 2
     assert "one of --pasted and --bulging" in both.stderr
+
+
+def test_copies_of_a_persons_own_naming_stay_that_persons_and_keep_the_caches_grid(tmp_path, root):
+    label = np.zeros((30, 30, 30), dtype=np.uint8)
+    label[3:27, 3:27, 3:27] = 1
+    image = np.random.default_rng(6).integers(155, 165, label.shape).astype(np.uint8)
+    grid = CachedGrid(WHOLE, (4.0, 4.0, 4.0))
+    write_cached(tmp_path / "cache", "made_000", label, image, Known(), grid=grid)
+    common = ("--cache", tmp_path / "cache", "--out", tmp_path / "out", "--copies", 1, "--processes", 1)
+    other = plant(root, *common, "--spacing", 1.5)
+    assert other.returncode == 2
+    assert "--spacing 1.5: the voxels in" in other.stderr and "have 4 x 4 x 4 mm" in other.stderr
+    done = plant(root, *common)
+    assert done.returncode == 0, done.stderr
+    (name,) = cached_names(tmp_path / "out")
+    assert person_of(name) == "made_000"
+    assert cached_grid(tmp_path / "out", name) == grid
+
+
+def test_slices_and_scans_of_several_grids_are_not_copied(tmp_path):
+    label = np.ones((4, 4, 4), dtype=np.uint8)
+    for case, grid in (("a", CachedGrid(WHOLE, (4.0,) * 3)), ("b", CachedGrid(WHOLE, (3.0, 4.0, 4.0)))):
+        write_cached(tmp_path, case, label, label, Known(), grid=grid)
+    assert spacing_of_copies(tmp_path, ["b"]) == (3.0, 4.0, 4.0)
+    with pytest.raises(InputRefused, match="voxels of several sizes"):
+        spacing_of_copies(tmp_path, ["a", "b"])
+    write_cached(tmp_path, "b", label, label, Known(), grid=CachedGrid(SLICES, (4.0,) * 3, context=3))
+    with pytest.raises(InputRefused, match="copies are made of scans"):
+        spacing_of_copies(tmp_path, ["a", "b"])
 
 
 def test_planting_tells_an_empty_cache_plainly(tmp_path, root):

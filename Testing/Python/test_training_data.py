@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from liverseg.errors import InputRefused, LiverSegError, UsageError
 from liverseg.reading import read_labels
+from liverseg.training.cache import cached_names
 from liverseg.training.datasets import decathlon_folder, list_scans, project_folder, standard_label
 from liverseg.training.integrity import DataReport, check_data
 from made_data import LAYOUTS, SHAPE, MadeScan, made_scan, paths, write_array, write_folder
@@ -280,7 +282,16 @@ def test_segments_and_vessels_are_checked_on_the_labels_grid(tmp_path):
     assert found == {("label values", "couinaud_roi.nii.gz"), ("grid", "vessels_roi.nii.gz")}
 
 
-# --- the script
+# --- the scripts
+
+
+def exit_code(root: Path, monkeypatch: pytest.MonkeyPatch, script: str, *arguments: object) -> int:
+    """What a script exits with, run in this process."""
+    path = str(root / "scripts" / script)
+    monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(path, run_name="__main__")
+    return int(ended.value.code)
 
 
 def run_script(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -300,7 +311,7 @@ def test_the_script_exits_by_what_it_found_and_writes_its_report(tmp_path):
     write_folder("decathlon", root, [made])
     done = run_script(root, "--adapter", "decathlon", "--out", str(out))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().splitlines()[-1].startswith("1 scans of 1 persons: 0 fatal")
+    assert done.stdout.strip().splitlines()[-1].startswith("1 scan of 1 person: 0 fatal")
     unknown_value(made)
     write_folder("decathlon", root, [made])
     done = run_script(root, "--adapter", "decathlon", "--out", str(out))
@@ -312,6 +323,55 @@ def test_the_script_exits_by_what_it_found_and_writes_its_report(tmp_path):
     assert (finding["check"], finding["file"]) == ("label values", "labelsTr/liver_3.nii.gz")
     done = run_script(tmp_path / "nowhere", "--adapter", "decathlon")
     assert done.returncode == 3 and "Traceback" not in done.stderr
+
+
+def damage_map(root: Path) -> str:
+    """A Couinaud map without a CT that is no image."""
+    (root / "couinaud").mkdir()
+    (root / "couinaud" / "lits_070.nii.gz").write_bytes(b"garbage")
+    return "couinaud/lits_070.nii.gz"
+
+
+def damage_anatomy(root: Path) -> str:
+    """A map of the anatomy that is no image."""
+    (root / "ct" / "ircad_02" / "anatomy.nii.gz").write_bytes(b"garbage")
+    return "ct/ircad_02/anatomy.nii.gz"
+
+
+@pytest.mark.parametrize("damage", [damage_map, damage_anatomy])
+def test_a_damaged_map_beside_the_scans_is_found_before_anything_is_written(
+    damage, root, tmp_path, monkeypatch, capsys
+):
+    data, cache = (
+        write_folder("project-whole", tmp_path / "data", [made_scan("ircad_02")]),
+        tmp_path / "cache",
+    )
+    file = damage(data)
+    given = ("--data", data, "--adapter", "project-whole")
+    assert exit_code(root, monkeypatch, "check_data.py", *given) == 1
+    assert f"FATAL readable: {file}: " in capsys.readouterr().out
+    assert exit_code(root, monkeypatch, "prepare_data.py", *given, "--cache", cache, "--phantoms", 0) == 1
+    assert f"FATAL readable: {file}: " in capsys.readouterr().err
+    assert not cache.exists()
+
+
+def test_who_is_left_out_is_left_out_of_the_couinaud_maps_too(root, tmp_path, monkeypatch):
+    made = [made_scan("lits_014", 1), made_scan("lits_020", 2)]
+    data, cache = write_folder("project-whole", tmp_path / "data", made), tmp_path / "cache"
+    for name in ("lits_015", "lits_020", "lits_070"):
+        write_array(3 * (made[0].label > 0), made[0].label_affine, data / "couinaud" / f"{name}.nii.gz")
+    given = ("--data", data, "--adapter", "project-whole", "--cache", cache, "--phantoms", 0)
+    assert exit_code(root, monkeypatch, "prepare_data.py", *given, "--exclude", "lits_014") == 0
+    assert cached_names(cache / "stage2") == ["lits_020"]
+    assert cached_names(cache / "couinaud") == ["lits_020", "lits_070"], "014 and 015 are one person"
+
+
+def test_a_cache_that_cannot_be_made_is_one_clear_line(root, tmp_path, monkeypatch, capsys):
+    data, cache = write_folder("project-whole", tmp_path / "data", [made_scan("lits_020")]), tmp_path / "file"
+    cache.touch()
+    given = ("--data", data, "--adapter", "project-whole", "--cache", cache, "--phantoms", 0)
+    assert exit_code(root, monkeypatch, "prepare_data.py", *given) == 2
+    assert "prepare_data: cannot write" in capsys.readouterr().err
 
 
 # --- real scans

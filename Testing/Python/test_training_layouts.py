@@ -23,7 +23,7 @@ from liverseg.training.integrity import check_data
 from liverseg.training.persons import person_of
 from liverseg.training.road_config import ScanConfig
 from liverseg.training.scan_cache import cache_on_grid
-from made_data import MadeScan, made_scan, write_array
+from made_data import MadeScan, made_scan, write_array, write_folder
 from made_layouts import (
     PERSONS,
     WRITERS,
@@ -152,6 +152,59 @@ def test_a_table_of_persons_keeps_their_scans_together(made, tmp_path):
     (tmp_path / "persons.csv").write_text("file,who\nfirst,anna\n")
     with pytest.raises(InputRefused, match="columns case and person"):
         list_scans("pairs", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("persons.csv", "case,person\nfirst,anna\nfrist,anna\n", "names 'frist', and no image"),
+        ("labels.json", '{"liver": 1, "lesion": 2, "lesions_unknown": ["one"]}', "names 'one', and no image"),
+        ("persons.csv", "case,person\nfirst,ward/anna\n", "may hold no / or"),
+        ("persons.csv", "case,person\nfirst,ward\\anna\n", "may hold no / or"),
+        ("persons.csv", "case,person\nfirst,anna\nfirst,bob\n", "first is of anna and of bob"),
+    ],
+)
+def test_what_is_said_of_cases_that_are_not_there_or_of_no_person_is_refused(
+    file, text, reason, made, tmp_path
+):
+    write_pairs(tmp_path, made)
+    (tmp_path / file).write_text(text)
+    with pytest.raises(InputRefused, match=reason) as refused:
+        list_scans("pairs", tmp_path)
+    assert file in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "known", "codes"),
+    [
+        ((1, 2), "kinds", {3, 4}),
+        ((1, 3), "vessels", {3, 5}),
+        ((3,), "vessels", {5}),
+        ((1,), "none", set()),
+        ((2,), "none", set()),
+        ((), "none", set()),
+    ],
+)
+def test_vessels_are_told_apart_only_where_both_kinds_were_drawn(drawn, known, codes, made, tmp_path):
+    write_pairs(tmp_path, made)
+    vessels = np.zeros_like(made.label)
+    for place, value in enumerate(drawn):
+        vessels[10, 6:16, 6 + 3 * place : 8 + 3 * place] = value
+    write_array(vessels, made.label_affine, tmp_path / "vessels" / "first.nii.gz")
+    (scan,) = list_scans("pairs", tmp_path)
+    cache_scan(scan, 4.0, tmp_path / "cache", 12.0)
+    case = load_cached(tmp_path / "cache", "first")
+    assert case.known.vessels == known
+    assert {int(v) for v in case.label.unique()} == {0, 1, 2, *codes}
+
+
+def test_an_anatomy_map_without_vessels_does_not_say_that_there_are_none(made, tmp_path):
+    write_folder("project-whole", tmp_path, [made])
+    anatomy = np.where(made.label > 0, 4, 1).astype(np.uint8)
+    write_array(anatomy, made.ct_affine, tmp_path / "ct" / made.case / "anatomy.nii.gz")
+    (scan,) = list_scans("project-whole", tmp_path)
+    cache_scan(scan, 4.0, tmp_path / "cache", None)
+    assert load_cached(tmp_path / "cache", made.case).known.vessels == "none"
 
 
 def test_cases_can_be_left_out_by_name(made, tmp_path):

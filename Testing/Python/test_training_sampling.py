@@ -9,13 +9,27 @@ import numpy as np
 import pytest
 import torch
 
-from liverseg.training import augment
-from liverseg.training.cache import CachedCase, Code, Known, cached_names, load_cached, write_cached
+from liverseg.errors import InputRefused, UsageError
+from liverseg.training import augment, cache
+from liverseg.training.cache import (
+    SEGMENTS,
+    WHOLE,
+    CachedCase,
+    CachedGrid,
+    Code,
+    Known,
+    cache_couinaud_map,
+    cached_grid,
+    cached_names,
+    load_cached,
+    write_cached,
+)
 from liverseg.training.persons import person_of
 from liverseg.training.road_config import ScanConfig
 from liverseg.training.sampling import CaseDraw, Places, Shares, tissue_share
 from liverseg.training.scan_task import ScanTask
 from liverseg.training.tasks import CouinaudTask, LesionTask, LiverTask, imitate_stage1, imitate_stage2
+from made_data import write_array
 
 DRAWS = 600
 
@@ -174,6 +188,51 @@ def test_a_cached_case_comes_back_as_it_was_and_half_written_ones_are_not_listed
     assert case.known == Known(vessels="kinds")
     assert case.image is None
     assert np.array_equal(case.label.numpy(), label)
+
+
+def test_a_case_that_is_written_again_is_whole_only_at_its_end_and_keeps_nothing_old(tmp_path, monkeypatch):
+    label = label_with_two_lesions()
+    more = {"segments": label, "grid": CachedGrid(WHOLE, (1.5,) * 3), "slices": {"numbers": [0]}}
+    write_cached(tmp_path, "a", label, label, Known(), label > 0, label > 1, **more)
+    assert len(list((tmp_path / "a").iterdir())) == 8
+    with monkeypatch.context() as full:
+        full.setattr(cache.np, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(UsageError, match=r"cannot write .*a: no space left on the disk"):
+            write_cached(tmp_path, "a", label, None, Known())
+    with pytest.raises(InputRefused, match="no cached case"):
+        cached_names(tmp_path)
+    write_cached(tmp_path, "a", label, None, Known(lesions=False))
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["case.json", "label.npy"]
+    assert load_cached(tmp_path, "a").known == Known(lesions=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write"):
+        write_cached(tmp_path / "file", "a", label, None, Known())
+
+
+def test_a_cached_case_says_what_its_voxels_are_and_an_old_one_does_not(tmp_path):
+    label = label_with_two_lesions()
+    for grid in (
+        CachedGrid(WHOLE, (4.0, 2.0, 1.5), (-100.0, 200.0)),
+        CachedGrid("slices", None, None, 3),
+        None,
+    ):
+        write_cached(tmp_path, "a", label, None, Known(), grid=grid)
+        assert cached_grid(tmp_path, "a") == grid
+    (tmp_path / "a" / "grid.json").write_text('{"kind": "whole"}')
+    with pytest.raises(InputRefused, match=r"grid\.json is damaged .* make the cache again"):
+        cached_grid(tmp_path, "a")
+
+
+def test_a_map_with_a_split_segment_iv_has_eight_segments_in_the_cache(tmp_path):
+    segments = np.zeros((12, 12, 12), dtype=np.uint8)
+    for number in range(9):
+        segments[2:10, 2:10, 1 + number] = number + 1
+    write_array(segments, np.diag([5.0, 5.0, 5.0, 1.0]), tmp_path / "map.nii.gz")
+    cache_couinaud_map(tmp_path / "map.nii.gz", 5.0, tmp_path / "cache")
+    label = load_cached(tmp_path / "cache", "map").label
+    assert {int(v) for v in label.unique()} == set(range(9))
+    assert int((label == 4).sum()) == 2 * int((label == 5).sum())
+    assert cached_grid(tmp_path / "cache", "map") == CachedGrid(SEGMENTS, (5.0,) * 3, None)
 
 
 def test_further_cases_are_drawn_by_their_share_and_count_only_where_they_can_be_trusted():

@@ -12,7 +12,17 @@ import torch
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.slicewise import predict_slicewise
-from liverseg.training.cache import Code, Known, cached_names, load_cached, write_cached
+from liverseg.training.cache import (
+    SLICES,
+    WHOLE,
+    CachedGrid,
+    Code,
+    Known,
+    cached_grid,
+    cached_names,
+    load_cached,
+    write_cached,
+)
 from liverseg.training.losses import dice_ce, sample_loss
 from liverseg.training.sampling import Shares
 from liverseg.training.slice_loading import LoaderOptions, SliceBatch, SliceDataset, SliceTask, slice_loader
@@ -71,6 +81,16 @@ def test_a_slice_is_written_with_its_neighbors_and_goes_back_into_its_place(cach
     # What a perfect network says of the kept slices is the whole label: the others are background.
     truth = torch.nn.functional.one_hot(case.label.long(), 3).movedim(-1, 1).float()
     assert torch.equal(exported.stacked(truth).argmax(dim=0), whole.label.long())
+
+
+def test_slices_say_their_scans_grid_and_their_context(cache, tmp_path):
+    export_slices(cache, "lits_004", tmp_path / "slices", SliceChoice(context=3))
+    assert cached_grid(tmp_path / "slices", "lits_004") == CachedGrid(SLICES, None, None, 3), "an old cache"
+    scan = load_cached(cache, "lits_004")
+    grid = CachedGrid(WHOLE, (1.5, 1.5, 1.5))
+    write_cached(cache, "lits_004", scan.label.numpy(), scan.image.numpy(), scan.known, grid=grid)
+    export_slices(cache, "lits_004", tmp_path / "slices", SliceChoice(context=1))
+    assert cached_grid(tmp_path / "slices", "lits_004") == CachedGrid(SLICES, (1.5,) * 3, context=1)
 
 
 def test_what_is_not_exported_or_damaged_is_said_plainly(cache, tmp_path):
@@ -212,5 +232,9 @@ def test_the_script_exports_weak_slices(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(script), "--weak", str(tmp_path), "--out", str(tmp_path / "weak")])
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(script), run_name="__main__")
-    assert capsys.readouterr().out.startswith("2 slices of 1 persons")
+    assert capsys.readouterr().out.startswith("2 slices of 1 person\n")
     assert cached_names(tmp_path / "weak") == ["lits_050_slice_003", "lits_050_slice_009"]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--seed", "-1"])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().err == "export_slices: --seed is -1; it must be at least 0\n"

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from liverseg.errors import InputRefused, UsageError
-from liverseg.training.persons import person_of
+from liverseg.training.datasets import list_maps
+from liverseg.training.persons import copy_of, person_of
 from liverseg.training.splits import (
     DEFAULT_SHARES,
     Splits,
@@ -35,6 +36,20 @@ def test_scans_readings_and_numbers_of_one_person_share_a_name():
     assert person_of("lits_011") != person_of("msd8_011")
     assert person_of("liver_1") == person_of("lits_000"), "Task03 of the Decathlon is LiTS"
     assert person_of("hepaticvessel_011") == person_of("msd8_011")
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        ("made_000", "made_000__made_000_planted_0"),
+        ("ircad_05", "ircad_05_planted_0"),
+        ("anna__2024", "anna__2024_planted_0"),
+    ],
+)
+def test_a_copy_is_of_its_cases_person_however_the_case_is_called(case, name):
+    copy = copy_of(case, "planted", 0)
+    assert copy == name
+    assert person_of(copy) == person_of(copy_of(copy, "warped", 1)) == person_of(case)
 
 
 PERSONS = {
@@ -215,3 +230,45 @@ def test_maps_without_a_ct_join_their_persons_part_and_others_are_spread():
     assert not set(wider.parts[0].persons) & set(wider.parts[1].persons)
     new = [sum(f"lits_{n:03d}" in part.cases for n in range(60, 70)) for part in wider.parts]
     assert new == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("scan1", "anna__scan1"),
+        ("scan1_reading_b", "anna__scan1_reading_b"),
+        ("made_000_reading_a", "made_000__made_000_reading_a"),
+    ],
+)
+def test_a_map_that_would_count_as_another_person_than_its_scan_is_refused(name, better, tmp_path):
+    (tmp_path / f"{name}.nii.gz").touch()
+    with pytest.raises(InputRefused, match=rf"the map {name}\.nii\.gz .* name it {better}\.nii\.gz"):
+        list_maps(tmp_path, ["anna__scan1", "made_000"])
+    (tmp_path / f"{name}.nii.gz").rename(tmp_path / f"{better}.nii.gz")
+    (path,) = list_maps(tmp_path, ["anna__scan1", "made_000"])
+    assert person_of(path.name.removesuffix(".nii.gz")) in {"anna", "made_000"}
+    assert list_maps(tmp_path, [], ["anna__scan1", "made_000"]) == [], "maps go with the persons left out"
+
+
+def test_maps_keep_the_names_that_say_whose_they_are(tmp_path):
+    names = ["ircad_05_reading_a", "lits_000", "lits_007", "msd8_011", "other"]
+    for name in names:
+        (tmp_path / f"{name}.nii.gz").touch()
+    maps = list_maps(tmp_path, ["ircad_05", "lits_001", "anna__scan1"])
+    assert [path.name.removesuffix(".nii.gz") for path in maps] == names
+    left = list_maps(tmp_path, ["ircad_05"], ["lits_001"])
+    assert [path.name.removesuffix(".nii.gz") for path in left] == [n for n in names if n != "lits_000"]
+
+
+def test_the_script_refuses_a_folder_without_maps(tmp_path, monkeypatch, capsys):
+    write_folder("project-roi", tmp_path, [made_scan(f"lits_{n:03d}", n) for n in (20, 21)])
+    script = Path(__file__).resolve().parents[2] / "scripts" / "split_data.py"
+    given = ["--data", tmp_path, "--adapter", "project-roi", "--folds", 2, "--out", tmp_path / "splits.json"]
+    for words, code in (["--maps", tmp_path / "couinaud"], 3), ([], 0):
+        monkeypatch.setattr(sys, "argv", [str(word) for word in (script, *given, *words)])
+        with pytest.raises(SystemExit, match=str(code)):
+            runpy.run_path(str(script), run_name="__main__")
+        assert (tmp_path / "splits.json").exists() == (code == 0)
+    told = capsys.readouterr()
+    assert "couinaud holds no map" in told.err
+    assert "0: 1 person (1 with lesions), 1 scan\n" in told.out

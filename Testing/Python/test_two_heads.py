@@ -7,13 +7,21 @@ import pytest
 import torch
 
 from liverseg.bundle import read_bundle
-from liverseg.errors import ModelError, UsageError
+from liverseg.errors import InputRefused, ModelError, UsageError
 from liverseg.geometry import CanonicalOrder, Geometry
 from liverseg.intensity import hu_of
 from liverseg.networks import build_network, size_multiple
 from liverseg.pipeline import SegmentOptions, segment
 from liverseg.stages import score_of
-from liverseg.training.cache import WINDOW, Known, load_cached, write_cached
+from liverseg.training.cache import (
+    WHOLE,
+    WINDOW,
+    CachedGrid,
+    Known,
+    cached_grid,
+    load_cached,
+    write_cached,
+)
 from liverseg.training.config import (
     DataConfig,
     OptimizerConfig,
@@ -170,3 +178,24 @@ def test_segments_lie_on_the_grid_of_their_scan(tmp_path):
         assert tuple(found.shape) == tuple(case.label.shape) == shape
         assert torch.equal(found > 0, case.label > 0)
         assert set(found.unique().tolist()) == {0, 2, 7}
+        assert cached_grid(tmp_path / region, "lits_004") == CachedGrid(WHOLE, (2.0, 2.0, 2.0))
+
+
+def test_a_scan_whose_segment_iv_is_split_has_eight_segments_and_is_whole_with_them(tmp_path):
+    _, label, segments = made_liver()
+    paths = [tmp_path / "data" / f"{name}.nii.gz" for name in ("ct", "label", "segments")]
+    scan = LabeledScan("lits_004", "lits_004", *paths[:2], couinaud=(paths[2],))
+    split = np.where(segments == 2, 9, segments).astype(np.uint8)
+    affine = np.diag([-2.0, -2.0, 2.0, 1.0])
+    for array, path in zip(
+        (np.where(label > 0, 100, -50).astype(np.int16), label, split), paths, strict=True
+    ):
+        write_array(array, affine, path)
+    settings = ScanConfig(segments=True, spacing_mm=[2.0, 2.0, 2.0])
+    cache_on_grid(scan, settings, tmp_path / "cache")
+    found = load_segments(tmp_path / "cache", ["lits_004"])["lits_004"]
+    assert set(found.unique().tolist()) == {0, 4, 7}
+    write_array(split, np.diag([-2.0, -2.0, 3.0, 1.0]), paths[2])
+    with pytest.raises(InputRefused, match="CT and segments lie on different grids"):
+        cache_on_grid(scan, settings, tmp_path / "other")
+    assert not (tmp_path / "other").exists(), "no case without the segments that were asked for"

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from liverseg.training.cache import Known, cached_names, gray_of_hu, load_cached, write_cached
+from liverseg.training.cache import (
+    WHOLE,
+    CachedGrid,
+    Known,
+    cached_grid,
+    cached_names,
+    gray_of_hu,
+    load_cached,
+    write_cached,
+)
+from liverseg.training.persons import person_of
 from liverseg.training.splits import Part, Splits, write_splits
 
 
@@ -62,6 +74,24 @@ def test_a_copy_has_the_other_persons_shape_and_the_held_out_person_is_nowhere(c
     assert np.median(tissue) == pytest.approx(
         np.median(wanted.image.numpy()[wanted.label.numpy() == 1]), abs=2
     )
+
+
+def test_a_copy_of_a_persons_own_naming_is_that_persons(root, tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("warp_scans", root / "scripts" / "warp_scans.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    label = np.ones((4, 4, 4), dtype=np.uint8)
+    grid = CachedGrid(WHOLE, (3.0, 3.0, 3.0))
+    for case in ("made_000", "made_001"):
+        write_cached(tmp_path / "cache", case, label, label, Known(), grid=grid)
+    warped = SimpleNamespace(label=label, hu=label.astype(np.float32))
+    monkeypatch.setattr(script, "warp_to_shape", lambda *_: warped)
+    given = (tmp_path / "cache", tmp_path / "out", ["made_000", "made_001"], 1, 1, (3.0, 3.0, 3.0))
+    assert script.write_copies("made_000", *given) == 1
+    (name,) = cached_names(tmp_path / "out")
+    assert person_of(name) == "made_000"
+    assert cached_grid(tmp_path / "out", name) == grid
 
 
 def test_a_splits_file_without_a_part_is_one_clear_line(cache, root):

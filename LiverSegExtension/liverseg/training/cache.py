@@ -3,7 +3,7 @@
 A cache folder holds one folder a case: ``label.npy`` (uint8) and, where there is a CT, ``image.npy`` (uint8,
 the HU window scaled to 0..255), both in canonical (S, P, L) order, and ``case.json`` with what is known.
 Cases whose labels are not to be trusted everywhere also have ``counted.npy`` (bool); whole scans whose aorta
-somebody drew have ``aorta.npy`` (bool).
+somebody drew have ``aorta.npy`` (bool). ``grid.json`` says what their voxels are (:class:`CachedGrid`).
 Labels of stage 1 and stage 2 are those of :class:`Code`; a Couinaud map has the segments 1..8.
 """
 
@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -26,11 +27,13 @@ from liverseg.errors import InputRefused
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.images import geometry_of, to_sitk
 from liverseg.intensity import hu_of, normalize_hu
+from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB
 from liverseg.phantom import make_phantom
 from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
 from liverseg.resample import grid_for_spacing, resize, resize_labels
 from liverseg.training.datasets import LabeledScan, ScanLabels, standard_label
 from liverseg.volume import Volume
+from liverseg.writers.atomic import cannot_write, written_whole
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,11 @@ COUINAUD_SPACING = 5.0
 STAGE2_MARGIN_MM = 30.0
 # Files of one grid may differ by rounding.
 SAME_GRID_MM = 0.5
+
+# What a case's files are called; the last one makes it whole.
+SEGMENTS_FILE, SLICES_FILE, GRID_FILE, CASE_FILE = "segments.npy", "slices.json", "grid.json", "case.json"
+# Kinds of cached cases.
+WHOLE, SLICES, SEGMENTS = "whole", "slices", "segments"
 
 
 class Code(IntEnum):
@@ -65,6 +73,23 @@ class Known:
 
     lesions: bool = True
     vessels: str = "none"
+
+
+@dataclass(frozen=True)
+class CachedGrid:
+    """What the voxels of a cached case are.
+
+    Attributes:
+        kind: "whole" (volumes of CTs), "slices" (chosen ones of them) or "segments" (Couinaud maps).
+        spacing_mm: of the voxels (z, y, x); None where nobody knows any more.
+        window_hu: what 0..255 stands for; None without an image, or where nobody knows any more.
+        context: slices in all that each of the slices is kept with.
+    """
+
+    kind: str
+    spacing_mm: tuple[float, float, float] | None
+    window_hu: tuple[float, float] | None = WINDOW
+    context: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +129,29 @@ def gray_of_hu(hu: np.ndarray) -> np.ndarray:
 
 
 def canonical_map(path: Path) -> tuple[np.ndarray, Geometry]:
-    """The values (z, y, x) of a file in canonical order, and their grid."""
-    image = sitk.ReadImage(str(path))
+    """The values (z, y, x) of a file in canonical order, and their grid.
+
+    Raises:
+        InputRefused: it cannot be read.
+    """
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputRefused(f"{path} cannot be read as an image: copy or export it again") from error
     geometry = geometry_of(image)
     order = CanonicalOrder.of(geometry)
     return order.apply(sitk.GetArrayFromImage(image)), order.geometry(geometry)
+
+
+def segments_map(path: Path) -> tuple[np.ndarray, Geometry]:
+    """The Couinaud segments 1..8 (z, y, x) of a file in canonical order, IVb as a part of IV, and their grid.
+
+    Raises:
+        InputRefused: it cannot be read.
+    """
+    segments, geometry = canonical_map(path)
+    segments[segments == SEGMENT_IVB.label] = SEGMENT_IVA.label
+    return segments, geometry
 
 
 # Codes of the anatomy maps (portal vein, hepatic veins and cava) as vessel kinds.
@@ -168,21 +211,31 @@ def cache_scan(scan: LabeledScan, spacing: float, folder: Path, crop_mm: float |
             "data set out, or put maps of the liver into it (docs/training-data.md)"
         )
     hu, label, geometry, labels = canonical_scan(scan)
-    kinds = "none"
     vessels = _vessels(scan, labels, geometry)
-    if vessels is not None:
-        inside = (label == Code.LIVER) & (vessels > 0)
-        label[inside] = vessels[inside] + (Code.PORTAL_VEIN - 1)
-        kinds = "vessels" if (vessels == 3).any() else "kinds"
+    kinds = "none" if vessels is None else _mark_vessels(label, vessels)
     known = Known(lesions=not scan.liver_only, vessels=kinds)
     aorta = drawn_aorta(scan, hu.shape, geometry) if crop_mm is None else None
     _write(scan.case, hu, label, geometry.spacing_kji, spacing, folder, crop_mm, known, aorta)
 
 
+def _mark_vessels(label: np.ndarray, vessels: np.ndarray) -> str:
+    """Write the liver's vessels into its label, and return what of them is known (:class:`Known`).
+
+    Where one kind alone was drawn, nobody drew the other: the vessels then stay liver.
+    """
+    found = set(np.unique(vessels).tolist())
+    if 3 not in found and not {1, 2} <= found:
+        return "none"
+    inside = (label == Code.LIVER) & (vessels > 0)
+    label[inside] = vessels[inside] + (Code.PORTAL_VEIN - 1)
+    return "vessels" if 3 in found else "kinds"
+
+
 def drawn_aorta(scan: LabeledScan, shape: tuple[int, ...], geometry: Geometry) -> np.ndarray | None:
     """The aorta (bool, z, y, x) on a whole scan's canonical grid, or None where nobody drew it through.
 
-    Of the drawn arteries it is the largest piece without the branches.
+    Of the drawn arteries it is the largest piece without the branches; arteries that are all as thin as
+    branches are none.
     """
     if scan.anatomy is None:
         return None
@@ -195,7 +248,8 @@ def drawn_aorta(scan: LabeledScan, shape: tuple[int, ...], geometry: Geometry) -
     image = to_sitk(aorta.astype(np.uint8), grid)
     reference = to_sitk(np.zeros(shape, np.uint8), geometry)
     same = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkNearestNeighbor)
-    return sitk.GetArrayFromImage(same) > 0
+    drawn = sitk.GetArrayFromImage(same) > 0
+    return drawn if drawn.any() else None
 
 
 def _thick(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
@@ -264,7 +318,8 @@ def _write(
         hu, label = hu[box], label[box]
     shape = grid_for_spacing(hu.shape, step, [spacing] * 3)
     small = None if aorta is None else labels_on_grid(aorta, shape) > 0
-    write_cached(folder, case, labels_on_grid(label, shape), gray_on_grid(hu, shape), known, aorta=small)
+    arrays = labels_on_grid(label, shape), gray_on_grid(hu, shape)
+    write_cached(folder, case, *arrays, known, aorta=small, grid=CachedGrid(WHOLE, (spacing,) * 3))
     log.info("%s: %s voxels of %.1f mm", case, shape, spacing)
 
 
@@ -289,30 +344,82 @@ def write_cached(
     known: Known,
     counted: np.ndarray | None = None,
     aorta: np.ndarray | None = None,
+    *,
+    segments: np.ndarray | None = None,
+    grid: CachedGrid | None = None,
+    slices: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the arrays (z, y, x) of one case; its ``case.json`` comes last and makes it whole."""
+    """Write the arrays (z, y, x) of one case; its ``case.json`` comes last and makes it whole.
+
+    What was there of an earlier writing is replaced or removed.
+
+    Args:
+        segments: 1..8 beside a CT's own label.
+        grid: what the voxels are; None where nobody knows.
+        slices: the places of exported slices (:mod:`liverseg.training.slices`).
+
+    Raises:
+        UsageError: a file is in the way, the disk is full or cannot be written to.
+    """
     place = folder / case
-    place.mkdir(parents=True, exist_ok=True)
-    np.save(place / "label.npy", label)
-    if image is not None:
-        np.save(place / "image.npy", image)
-    if counted is not None:
-        np.save(place / "counted.npy", counted)
-    if aorta is not None:
-        np.save(place / "aorta.npy", aorta)
-    (place / "case.json").write_text(json.dumps(asdict(known)), encoding="utf-8")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / CASE_FILE).unlink(missing_ok=True)
+        arrays = {"label.npy": label, "image.npy": image, "counted.npy": counted, "aorta.npy": aorta}
+        for name, array in {**arrays, SEGMENTS_FILE: segments}.items():
+            # A new file, as somebody may have the old one mapped into memory.
+            (place / name).unlink(missing_ok=True)
+            if array is not None:
+                np.save(place / name, array)
+        for name, told in ((SLICES_FILE, slices), (GRID_FILE, None if grid is None else asdict(grid))):
+            (place / name).unlink(missing_ok=True)
+            if told is not None:
+                (place / name).write_text(json.dumps(told) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(place, error) from error
+    with written_whole(place / CASE_FILE) as path:
+        path.write_text(json.dumps(asdict(known)), encoding="utf-8")
+
+
+def cached_grid(folder: Path, case: str) -> CachedGrid | None:
+    """What the voxels of a cached case are; None for a cache that does not say, such as one from before.
+
+    Raises:
+        InputRefused: its file is damaged.
+    """
+    path = folder / case / GRID_FILE
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        spacing, window, context = (content[name] for name in ("spacing_mm", "window_hu", "context"))
+        if spacing is not None:
+            z, y, x = map(float, spacing)
+            spacing = (z, y, x)
+        if window is not None:
+            low, high = map(float, window)
+            window = (low, high)
+        return CachedGrid(str(content["kind"]), spacing, window, None if context is None else int(context))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputRefused(f"{path} is damaged ({error!r}); make the cache again") from error
 
 
 def cache_couinaud_map(path: Path, spacing: float, folder: Path) -> None:
-    """Write one map of the segments 1..8 at an isotropic spacing, with a border of two empty voxels."""
-    label, geometry = canonical_map(path)
+    """Write one map of the segments 1..8 at an isotropic spacing, with a border of two empty voxels.
+
+    Raises:
+        InputRefused: it cannot be read, or holds no liver.
+        UsageError: the cache cannot be written.
+    """
+    label, geometry = segments_map(path)
     box = bounding_box(label > 0)
     if box is None:
         raise InputRefused(f"{path.name}: the label map holds no liver")
     label = np.ascontiguousarray(label[box])
     shape = grid_for_spacing(label.shape, geometry.spacing_kji, [spacing] * 3)
     small = np.pad(labels_on_grid(label, shape), 2)
-    write_cached(folder, path.name.removesuffix(".nii.gz"), small, None, Known())
+    grid = CachedGrid(SEGMENTS, (spacing,) * 3, window_hu=None)
+    write_cached(folder, path.name.removesuffix(".nii.gz"), small, None, Known(), grid=grid)
 
 
 def cached_names(folder: Path) -> list[str]:
@@ -321,7 +428,7 @@ def cached_names(folder: Path) -> list[str]:
     Raises:
         InputRefused: the folder holds none.
     """
-    names = sorted(path.parent.name for path in folder.glob("*/case.json"))
+    names = sorted(path.parent.name for path in folder.glob(f"*/{CASE_FILE}"))
     if not names:
         raise InputRefused(f"no cached case in {folder}; run scripts/prepare_data.py first")
     return names
@@ -335,7 +442,7 @@ def with_aorta(folder: Path) -> set[str]:
 def load_cached(folder: Path, case: str) -> CachedCase:
     """One case of a cache folder; its arrays stay on disk until they are read."""
     place = folder / case
-    known = Known(**json.loads((place / "case.json").read_text(encoding="utf-8")))
+    known = Known(**json.loads((place / CASE_FILE).read_text(encoding="utf-8")))
     label = _mapped(place / "label.npy")
     if label is None:
         raise InputRefused(f"{place} lacks its label.npy; run scripts/prepare_data.py again")

@@ -92,7 +92,7 @@ def trim_log(path: Path, step: int) -> None:
 
     A run may end between the row of an epoch and its checkpoint.
     """
-    remove_leftovers(path.parent, {LAST, path.name})
+    remove_leftovers(path.parent, {LAST, path.name}, after_s=0)
     if not path.exists():
         return
     with path.open(encoding="utf-8", newline="") as file:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 
 from liverseg.checks import check_volume
 from liverseg.errors import InputRefused
-from liverseg.geometry import Geometry, bounding_box
+from liverseg.geometry import Geometry
 from liverseg.postprocess import dilate
 from liverseg.reading import read_labels
 from liverseg.training.datasets import LabeledScan, ScanLabels, standard_label
@@ -135,8 +135,14 @@ class DataReport:
         return [
             *(f"FATAL {f.check}: {f.file}: {f.text}" for f in self.fatal),
             *(f"note {check}: {text} [{_listed(named)}]" for (check, text), named in files.items()),
-            f"{len(self.scans)} scans of {persons} persons: {len(self.fatal)} fatal, {len(self.notes)} notes",
+            f"{counted(len(self.scans), 'scan')} of {counted(persons, 'person')}: {len(self.fatal)} fatal, "
+            f"{counted(len(self.notes), 'note')}",
         ]
+
+
+def counted(number: int, what: str) -> str:
+    """``"1 person"``, ``"2 persons"``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _listed(names: list[str]) -> str:
@@ -165,6 +171,14 @@ def check_data(
         reports.append(report)
         each(report)
     return DataReport(tuple(reports), tuple(found))
+
+
+def check_maps(paths: Iterable[Path], root: Path) -> tuple[Finding, ...]:
+    """Check label maps of Couinaud segments that have no CT."""
+    found = _Findings()
+    for path in paths:
+        _check_values(path, _COUINAUD_VALUES, "Couinaud segments", root, found)
+    return tuple(found.items)
 
 
 def check_scan(scan: LabeledScan, root: Path) -> ScanReport:
@@ -332,24 +346,40 @@ def _lesion_facts(standard: np.ndarray, geometry: Geometry) -> dict[str, Any]:
 def _check_other_maps(
     label: np.ndarray, geometry: Geometry, scan: LabeledScan, root: Path, found: _Findings
 ) -> None:
-    """Couinaud segments and vessels: readable, on the label's grid, values known, not empty."""
+    """Couinaud segments and vessels: readable, on the label's grid, values known, not empty.
+
+    A map of the anatomy need be readable alone: its grid is its own, and what it lacks nobody drew.
+    """
+    if scan.anatomy is not None:
+        _read(partial(read_labels, scan.anatomy), scan.anatomy, _name(scan.anatomy, root), found)
     label_name = _name(scan.label, root)
     maps = [(path, _COUINAUD_VALUES, "Couinaud segments") for path in scan.couinaud]
     if scan.vessels is not None:
         maps.append((scan.vessels, _VESSEL_VALUES, "vessels"))
     for path, allowed, what in maps:
         name = _name(path, root)
-        read = _read(partial(read_labels, path), path, name, found)
+        read = _check_values(path, allowed, what, root, found)
         if read is None:
             continue
         _check_grids(geometry, read[1], label_name, name, found)
-        surplus = sorted({int(v) for v in np.unique(read[0])} - allowed)
-        if surplus:
-            found.fatal("label values", name, f"holds the values {surplus}; no {what} are called so")
-        if bounding_box(read[0]) is None:
-            found.fatal("empty label", name, f"holds no {what}")
-        elif what == "Couinaud segments" and geometry.shape == read[1].shape:
+        if what == "Couinaud segments" and geometry.shape == read[1].shape and read[0].any():
             liver = standard_label(label, scan) > 0
             share = float((liver & (read[0] > 0)).sum() / max(1, int(liver.sum())))
             if share < 0.9:
                 found.note("couinaud", name, f"covers {100 * share:.0f} % of the liver")
+
+
+def _check_values(
+    path: Path, allowed: frozenset[int], what: str, root: Path, found: _Findings
+) -> tuple[np.ndarray, Geometry] | None:
+    """A map as it was read, or None; its values must be known, and some must be there."""
+    name = _name(path, root)
+    read = _read(partial(read_labels, path), path, name, found)
+    if read is None:
+        return None
+    surplus = sorted({int(v) for v in np.unique(read[0])} - allowed)
+    if surplus:
+        found.fatal("label values", name, f"holds the values {surplus}; no {what} are called so")
+    if not read[0].any():
+        found.fatal("empty label", name, f"holds no {what}")
+    return read

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from liverseg.errors import InputRefused
 
 # One person under several LiTS numbers (seen by comparing their scans and vessels).
 _SAME_LITS_PERSON = {1: 0, 7: 6, 8: 6, 9: 6, 10: 6, 15: 14, 12: 11}
@@ -10,6 +13,8 @@ _SAME_LITS_PERSON = {1: 0, 7: 6, 8: 6, 9: 6, 10: 6, 15: 14, 12: 11}
 _SAME_SOURCE = {"liver": "lits", "hepaticvessel": "msd8"}
 
 _PERSON_ENDS = "__"
+# What tells several readings of one scan apart stands behind it.
+_READING = "_reading_"
 
 
 def case_of(person: str | None, name: str) -> str:
@@ -35,3 +40,25 @@ def person_of(case: str) -> str:
             return f"ircad_{number - 27:03d}"
         number = _SAME_LITS_PERSON.get(number, number)
     return f"{source}_{number:03d}"
+
+
+def copy_of(case: str, kind: str, number: int) -> str:
+    """The name of a changed copy of a case: of the same person, however the case is called."""
+    return case_of(person_of(case), f"{case}_{kind}_{number}")
+
+
+def refuse_other_persons(names: Iterable[str], cases: Iterable[str]) -> None:
+    """Label maps that are called as a scan (or its readings) and would count as another person than it.
+
+    Raises:
+        InputRefused: names the first one, and what to call it.
+    """
+    cases = sorted(cases)
+    called = {case.split(_PERSON_ENDS, 1)[-1]: case for case in cases} | {case: case for case in cases}
+    for name in sorted(names):
+        case = called.get(name.split(_READING, 1)[0])
+        if case is not None and person_of(name) != person_of(case):
+            raise InputRefused(
+                f"the map {name}.nii.gz would be of another person than the scan {case}: name it "
+                f"{case_of(person_of(case), name)}.nii.gz"
+            )

@@ -10,24 +10,24 @@ import numpy as np
 import torch
 
 from liverseg.errors import InputRefused
-from liverseg.geometry import bounding_box
+from liverseg.geometry import Geometry, bounding_box
 from liverseg.resample import grid_for_spacing
 from liverseg.training.cache import (
     SAME_GRID_MM,
+    SEGMENTS_FILE,
+    WHOLE,
+    CachedGrid,
     Known,
-    canonical_map,
     canonical_scan,
     gray_on_grid,
     labels_on_grid,
+    segments_map,
     write_cached,
 )
 from liverseg.training.datasets import LabeledScan
 from liverseg.training.road_config import ScanConfig
 
 log = logging.getLogger(__name__)
-
-# Beside the arrays of ``cache.py``: segments 1..8, where somebody drew them.
-SEGMENTS_FILE = "segments.npy"
 
 
 def wanted_spacing(
@@ -103,6 +103,7 @@ def cache_on_grid(scan: LabeledScan, settings: ScanConfig, folder: Path) -> None
     Raises:
         InputRefused: CT, label map and segments lie on different grids, or the label holds no liver where
             one is to be learned.
+        UsageError: the cache cannot be written.
     """
     if scan.liver_value is None and "liver" in settings.classes:
         raise InputRefused(
@@ -113,14 +114,29 @@ def cache_on_grid(scan: LabeledScan, settings: ScanConfig, folder: Path) -> None
         gray, small = on_grid(hu, label, geometry.spacing_kji, settings)
     except InputRefused as error:
         raise InputRefused(f"{scan.case}: {error}") from error
-    write_cached(folder, scan.case, small, gray, Known(lesions=not scan.liver_only))
-    if settings.segments and scan.couinaud:
-        segments, grid = canonical_map(scan.couinaud[0])
-        if not grid.matches(geometry, SAME_GRID_MM):
-            raise InputRefused(f"{scan.case}: CT and segments lie on different grids")
-        small = segments_on_grid(segments, label, geometry.spacing_kji, settings)
-        np.save(folder / scan.case / SEGMENTS_FILE, small)
+    low, high = settings.window_hu
+    write_cached(
+        folder,
+        scan.case,
+        small,
+        gray,
+        Known(lesions=not scan.liver_only),
+        segments=_segments(scan, label, geometry, settings),
+        grid=CachedGrid(WHOLE, wanted_spacing(settings, hu.shape, geometry.spacing_kji), (low, high)),
+    )
     log.info("%s: %s voxels", scan.case, gray.shape)
+
+
+def _segments(
+    scan: LabeledScan, label: np.ndarray, geometry: Geometry, settings: ScanConfig
+) -> np.ndarray | None:
+    """The first reading of the segments on the experiment's grid; None where none is wanted or drawn."""
+    if not settings.segments or not scan.couinaud:
+        return None
+    segments, grid = segments_map(scan.couinaud[0])
+    if not grid.matches(geometry, SAME_GRID_MM):
+        raise InputRefused(f"{scan.case}: CT and segments lie on different grids")
+    return segments_on_grid(segments, label, geometry.spacing_kji, settings)
 
 
 def load_segments(folder: Path, cases: Iterable[str]) -> dict[str, torch.Tensor]:

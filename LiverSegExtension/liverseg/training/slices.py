@@ -2,8 +2,9 @@
 
 A slice is kept with its neighbors as channels, so that a sample is one read from one file. The folder of
 exported slices is a cache folder of its own: ``image.npy`` (n, context, y, x) and ``label.npy`` (n, y, x),
-both uint8, for n chosen slices of a case, ``case.json`` as in every cache, and ``slices.json`` with the place
-of each slice in the scan. The voxels are those of the cache, the grid that the engine gives a network, too.
+both uint8, for n chosen slices of a case, ``case.json`` and ``grid.json`` as in every cache, and
+``slices.json`` with the place of each slice in the scan. The voxels are those of the cache, the grid that the
+engine gives a network, too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +23,21 @@ from liverseg.errors import InputRefused, UsageError
 from liverseg.resample import grid_for_spacing, resize_mask
 from liverseg.slicewise import neighbor_numbers, stack_slices
 from liverseg.training import augment
-from liverseg.training.cache import CachedCase, Known, gray_on_grid, load_cached, write_cached
+from liverseg.training.cache import (
+    SLICES,
+    SLICES_FILE,
+    CachedCase,
+    CachedGrid,
+    Known,
+    cached_grid,
+    gray_on_grid,
+    load_cached,
+    write_cached,
+)
 from liverseg.training.synth.weak_slices import WeakSlice
 from liverseg.training.tasks import LesionTask, Sample
 
 log = logging.getLogger(__name__)
-
-SLICES_FILE = "slices.json"
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,9 @@ def export_slices(cache: Path, case: str, folder: Path, choice: SliceChoice) -> 
     table = [neighbor_numbers(n, len(label), choice.context) for n in numbers]
     counted = None if whole.counted is None else whole.counted.numpy()[numbers]
     told = {"numbers": numbers, "depth": len(label), "context": choice.context}
-    _write(folder, case, told, label[numbers], image[np.array(table)], whole.known, counted)
+    arrays = label[numbers], image[np.array(table)]
+    grid = _grid_of_slices(cached_grid(cache, case), choice.context)
+    write_cached(folder, case, *arrays, whole.known, counted, grid=grid, slices=told)
     log.info("%s: %d of %d slices", case, len(numbers), len(label))
     return load_slices(folder, case)
 
@@ -118,30 +128,17 @@ def export_weak_slice(weak: WeakSlice, folder: Path, spacing_mm: float, context:
     image = gray_on_grid(weak.hu[None], shape)
     liver, known = resize_mask(weak.liver[None], shape), resize_mask(~weak.unknown[None], shape)
     told = {"numbers": [0], "depth": 1, "context": context}
-    planes = np.repeat(image[:, None], context, axis=1)
-    _write(folder, weak.case, told, liver.astype(np.uint8), planes, Known(lesions=False), known)
+    arrays = liver.astype(np.uint8), np.repeat(image[:, None], context, axis=1)
+    # What stands for the neighbors lies as far away as those of a cached scan.
+    grid = CachedGrid(SLICES, (spacing_mm,) * 3, context=context)
+    write_cached(folder, weak.case, *arrays, Known(lesions=False), known, grid=grid, slices=told)
 
 
-def _write(
-    folder: Path,
-    case: str,
-    told: dict[str, Any],
-    label: np.ndarray,
-    image: np.ndarray,
-    known: Known,
-    counted: np.ndarray | None,
-) -> None:
-    """Write exported slices (see the module) and what ``slices.json`` tells of them.
-
-    Raises:
-        UsageError: a disk that is full or cannot be written to.
-    """
-    try:
-        (folder / case).mkdir(parents=True, exist_ok=True)
-        (folder / case / SLICES_FILE).write_text(json.dumps(told) + "\n", encoding="utf-8")
-        write_cached(folder, case, label, image, known, counted)
-    except OSError as error:
-        raise UsageError(f"cannot write {folder / case} ({error.strerror}): make room") from error
+def _grid_of_slices(whole: CachedGrid | None, context: int) -> CachedGrid:
+    """The grid of slices out of a cached scan; a scan of an older cache does not say its own."""
+    if whole is None:
+        return CachedGrid(SLICES, None, None, context)
+    return CachedGrid(SLICES, whole.spacing_mm, whole.window_hu, context)
 
 
 def load_slices(folder: Path, case: str) -> SliceCase:

@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from liverseg.errors import UsageError
@@ -84,15 +84,20 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path, filenames: Set[str]) -> None:
+def remove_leftovers(folder: Path, filenames: Set[str], after_s: float = LEFTOVER_AFTER_S) -> None:
     """Remove the temporary files of these names that a killed run left in a folder.
 
-    Young ones stay: another run may be writing them.
+    Args:
+        after_s: younger ones stay, for another run may be writing them; 0 where only one can.
     """
-    old = time.time() - LEFTOVER_AFTER_S
+    old = time.time() - after_s
     for path in folder.glob(".????????.part.*"):
-        if path.name.split(".part.", 1)[1] in filenames and path.stat().st_mtime < old:
-            path.unlink(missing_ok=True)
+        if path.name.split(".part.", 1)[1] not in filenames:
+            continue
+        # The other run may rename it at this very moment.
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime <= old:
+                path.unlink()
 
 
 def make_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@ An adapter lists scans and reads no voxel; whether the files are sound is for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from liverseg.training.datasets.lits import lits_folder
 from liverseg.training.datasets.pairs import pairs_folder
 from liverseg.training.datasets.project import VERSIONS, project_folder
 from liverseg.training.datasets.scan import LabeledScan, ScanLabels, ScanReader, standard_label
+from liverseg.training.persons import person_of, refuse_other_persons
 
 __all__ = [
     "ADAPTERS",
@@ -29,6 +30,7 @@ __all__ = [
     "ScanLabels",
     "ScanReader",
     "decathlon_folder",
+    "list_maps",
     "list_scans",
     "project_folder",
     "standard_label",
@@ -70,3 +72,20 @@ def list_scans(adapter: str, root: Path, exclude: Sequence[str] = ()) -> list[La
     if not kept:
         raise UsageError("every case is left out; leave out fewer")
     return kept
+
+
+def list_maps(folder: Path, cases: Iterable[str], exclude: Iterable[str] = ()) -> list[Path]:
+    """The label maps without a CT (``<case>.nii.gz``) of a folder; none where there is no folder.
+
+    Args:
+        cases: of the listed scans, which a map may be of.
+        exclude: cases whose persons are left out, under whatever name.
+
+    Raises:
+        InputRefused: a map that is called as one of the cases and would count as another person.
+    """
+    paths = {path.name.removesuffix(".nii.gz"): path for path in sorted(folder.glob("*.nii.gz"))}
+    left_out = set(exclude)
+    refuse_other_persons(paths, {*cases, *left_out})
+    persons = {person_of(case) for case in left_out}
+    return [path for name, path in paths.items() if person_of(name) not in persons]

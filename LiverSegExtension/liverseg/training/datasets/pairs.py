@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def pairs_folder(root: Path) -> list[LabeledScan]:
     """Every image with the label of its name; a missing half is named all the same.
 
     Raises:
-        InputRefused: no such folders, no image in them, or a damaged ``labels.json`` or ``persons.csv``.
+        InputRefused: no such folders, no image in them, or a ``labels.json`` or ``persons.csv`` that is
+            damaged or names a case that is not there.
     """
     check_folder(root, "images", "labels")
     images = {stem_of(path).removesuffix(_CHANNEL): path for path in image_files(root / "images")}
@@ -48,8 +50,11 @@ def pairs_folder(root: Path) -> list[LabeledScan]:
     )
     meaning = _meaning(root / LABELS_FILE)
     persons = _persons(root / PERSONS_FILE)
+    names = sorted(images.keys() | labels.keys())
+    _refuse_strangers(persons, names, root / PERSONS_FILE)
+    _refuse_strangers(meaning.unknown, names, root / LABELS_FILE)
     scans = []
-    for name in sorted(images.keys() | labels.keys()):
+    for name in names:
         case = case_of(persons.get(name), name)
         scans.append(
             LabeledScan(
@@ -88,6 +93,23 @@ def _persons(path: Path) -> dict[str, str]:
         return {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return {row["case"].strip(): row["person"].strip() for row in csv.DictReader(file)}
+            rows = [(row["case"].strip(), row["person"].strip()) for row in csv.DictReader(file)]
     except (OSError, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise InputRefused(f"{path} cannot be read: it needs the columns case and person") from error
+    persons: dict[str, str] = {}
+    for case, person in rows:
+        if "/" in person or "\\" in person:
+            raise InputRefused(f"{path}: the person {person} of {case}: a name may hold no / or \\; rename")
+        if persons.setdefault(case, person) != person:
+            raise InputRefused(f"{path}: {case} is of {persons[case]} and of {person}: keep one of the rows")
+    return persons
+
+
+def _refuse_strangers(named: Iterable[str], names: Sequence[str], path: Path) -> None:
+    """A file that names a case which is not there: what it says of that case would go unheard."""
+    strangers = sorted(set(named) - set(names))
+    if strangers:
+        raise InputRefused(
+            f"{path} names {strangers[0]!r}, and no image or label is called so: write a file's name without "
+            f"its ending (such as {names[0]}), or take the entry out"
+        )

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from liverseg.errors import UsageError
-from liverseg.training.cache import cached_names
+from liverseg.errors import InputRefused, UsageError
+from liverseg.training.cache import STAGE2_SPACING, WHOLE, WINDOW, cached_grid, cached_names
 from liverseg.training.splits import cases_to_learn_from
 
 log = logging.getLogger(__name__)
+
+Spacing = tuple[float, float, float]
 
 
 def copies_parser(description: str | None, copies: int) -> argparse.ArgumentParser:
@@ -38,6 +40,29 @@ def cases_to_copy(arguments: argparse.Namespace) -> list[str]:
     if arguments.copies < 1:
         raise UsageError("--copies must be at least 1")
     return cases_to_learn_from(cached_names(arguments.cache), arguments.splits, arguments.part)
+
+
+def spacing_of_copies(cache: Path, names: Sequence[str], asked: float | None = None) -> Spacing:
+    """The voxel size (z, y, x) in mm of the cases to copy: their own, else as asked for, else stage 2's.
+
+    Raises:
+        UsageError: another one is asked for than theirs.
+        InputRefused: they are no scans in the stages' HU window, or not all on one grid.
+    """
+    grids = {grid for name in names if (grid := cached_grid(cache, name)) is not None}
+    if any(grid.kind != WHOLE or grid.window_hu != WINDOW for grid in grids):
+        raise InputRefused(
+            f"{cache}: copies are made of scans as scripts/prepare_data.py caches them; give one"
+        )
+    spacings = {grid.spacing_mm for grid in grids if grid.spacing_mm is not None}
+    if len(spacings) > 1:
+        raise InputRefused(f"{cache}: its cases have voxels of several sizes; make their copies by size")
+    given = (STAGE2_SPACING if asked is None else asked,) * 3
+    own = spacings.pop() if spacings else given
+    if asked is not None and own != given:
+        shown = " x ".join(f"{s:g}" for s in own)
+        raise UsageError(f"--spacing {asked:g}: the voxels in {cache} have {shown} mm; leave --spacing out")
+    return own
 
 
 def copy_all(names: Sequence[str], write_copies: Callable[[str], int], processes: int | None) -> None:

@@ -10,7 +10,16 @@ import numpy as np
 from liverseg.errors import InputRefused
 from liverseg.geometry import bounding_box
 from liverseg.resample import grid_for_spacing, resize_mask
-from liverseg.training.cache import Known, gray_on_grid, labels_on_grid, load_cached, write_cached
+from liverseg.training.cache import (
+    WHOLE,
+    CachedGrid,
+    Known,
+    cached_grid,
+    gray_on_grid,
+    labels_on_grid,
+    load_cached,
+    write_cached,
+)
 from liverseg.writers.atomic import make_folder
 
 Spacing = tuple[float, float, float]
@@ -26,6 +35,7 @@ class TrainingSample:
         label: uint8, 0 background, 1 liver, 2 lesion.
         counted: bool, where errors count.
         lesions: False where the label says nothing about lesions: the liver's outline alone is learned.
+        grid: what the voxels are; None where nobody knows.
     """
 
     case: str
@@ -33,6 +43,7 @@ class TrainingSample:
     label: np.ndarray
     counted: np.ndarray
     lesions: bool = True
+    grid: CachedGrid | None = None
 
 
 def make_sample(
@@ -61,6 +72,7 @@ def make_sample(
         image=gray_on_grid(hu, shape),
         label=labels_on_grid(label, shape),
         counted=resize_mask(np.ascontiguousarray(counted), shape),
+        grid=CachedGrid(WHOLE, (target_mm,) * 3),
     )
 
 
@@ -68,10 +80,11 @@ def write_sample(sample: TrainingSample, folder: Path) -> Path:
     """Write a sample as a case of a cache folder (:mod:`liverseg.training.cache`); returns its folder.
 
     Raises:
-        UsageError: the folder cannot be made.
+        UsageError: the folder cannot be made or written to.
     """
     make_folder(folder)
-    write_cached(folder, sample.case, sample.label, sample.image, Known(sample.lesions), sample.counted)
+    arrays, known = (sample.label, sample.image), Known(sample.lesions)
+    write_cached(folder, sample.case, *arrays, known, sample.counted, grid=sample.grid)
     return folder / sample.case
 
 
@@ -89,4 +102,5 @@ def read_sample(place: Path) -> TrainingSample:
         raise InputRefused(f"{place} is no training sample (it has no image); make it again")
     label = case.label.numpy()
     counted = np.ones(label.shape, dtype=bool) if case.counted is None else case.counted.numpy()
-    return TrainingSample(case.case, case.image.numpy(), label, counted, case.known.lesions)
+    grid = cached_grid(place.parent, place.name)
+    return TrainingSample(case.case, case.image.numpy(), label, counted, case.known.lesions, grid)

@@ -6,6 +6,8 @@ a teacher's labels: lesions count inside lesion windows, and nothing is one in c
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +91,7 @@ def read_weak_slices(folder: Path, excluded_persons: Collection[str] = ()) -> li
                         pixel_mm=pixel,
                     )
                 )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         raise InputRefused(f"{folder}: no weak slices there ({error}); give the folder slices/") from error
     return slices
 
