@@ -99,11 +99,14 @@ def bulging(cases: dict[str, Case], count: int, rng: np.random.Generator) -> lis
     """Masses at the surface of whole livers, for a cache of stage 1."""
     names = sorted(cases)
     samples: list[SheetSample] = []
+    surveys: dict[str, Survey] = {}
     for _ in range(3 * count):
         if len(samples) == count:
             break
         name = names[int(rng.integers(len(names)))]
-        scan = Survey.of(*cases[name], (STAGE1_SPACING,) * 3)
+        if name not in surveys:
+            surveys[name] = Survey.of(*cases[name], (STAGE1_SPACING,) * 3)
+        scan = surveys[name]
         result = grow_at_surface(scan, rng)
         for mass in result.lesions:
             title = f"{name} {mass.kind} r {mass.radius_mm:.0f} mm {mass.contrast_hu:.0f} HU"

@@ -10,7 +10,7 @@ from typing import Any
 
 from liverseg.bundle import STAGES
 from liverseg.calibration import from_card
-from liverseg.errors import LiverSegError
+from liverseg.errors import InputRefused, LiverSegError
 from liverseg.training.export import export_bundle
 
 
@@ -18,12 +18,30 @@ def card_facts(facts: Path | None, confidence: Path | None) -> dict[str, Any]:
     """What goes into the card beside the networks.
 
     Raises:
+        InputRefused: a file cannot be read, or is no JSON of names and values.
         ModelError: the confidence is none that the pipeline could apply.
     """
-    told: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8")) if facts else {}
+    told = read_facts(facts) if facts else {}
     if confidence:
-        told["confidence"] = json.loads(confidence.read_text(encoding="utf-8"))
+        told["confidence"] = read_facts(confidence)
     from_card(told)
+    return told
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Names and values of a JSON file.
+
+    Raises:
+        InputRefused: it cannot be read, or holds something else.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputRefused(f"cannot read {path}: {error.strerror}; give a file that is there") from error
+    except ValueError as error:
+        raise InputRefused(f"{path} is no JSON ({error}); mend it") from error
+    if not isinstance(told, dict):
+        raise InputRefused(f'{path} holds no names with values: give JSON as {{"license": ...}}')
     return told
 
 

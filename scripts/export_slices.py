@@ -15,11 +15,16 @@ import logging
 import sys
 from pathlib import Path
 
-from liverseg.errors import LiverSegError
+from liverseg.errors import LiverSegError, UsageError
 from liverseg.training.cache import STAGE2_SPACING, cached_names
 from liverseg.training.persons import person_of
 from liverseg.training.slices import SliceChoice, export_slices, export_weak_slice
 from liverseg.training.synth.weak_slices import read_weak_slices
+
+
+def counted(number: int, word: str) -> str:
+    """Such as "1 person" and "2 persons"."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def main() -> int:
@@ -38,12 +43,15 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        if arguments.seed < 0:
+            raise UsageError(f"--seed is {arguments.seed}; it must be at least 0")
         choice = SliceChoice(arguments.empty, arguments.context, arguments.seed)
         if arguments.weak:
             slices = read_weak_slices(arguments.weak)
             for weak in slices:
                 export_weak_slice(weak, arguments.out, STAGE2_SPACING, choice.context)
-            print(f"{len(slices)} slices of {len({person_of(weak.case) for weak in slices})} persons")
+            persons = len({person_of(weak.case) for weak in slices})
+            print(f"{counted(len(slices), 'slice')} of {counted(persons, 'person')}")
             return 0
         names = [n for n in cached_names(arguments.cache) if not n.startswith("phantom_without_")]
         cases = [export_slices(arguments.cache, name, arguments.out, choice) for name in names]
@@ -52,7 +60,7 @@ def main() -> int:
         return error.exit_code
     slices, scans = sum(len(c.numbers) for c in cases), sum(c.depth for c in cases)
     size = sum(path.stat().st_size for path in arguments.out.glob("*/*.npy"))
-    print(f"{slices} of {scans} slices of {len(cases)} scans, {size / 2**20:.0f} MiB")
+    print(f"{slices} of {counted(scans, 'slice')} of {counted(len(cases), 'scan')}, {size / 2**20:.0f} MiB")
     return 0
 
 

@@ -256,6 +256,10 @@ def test_the_classic_network_has_the_published_number_of_parameters():
         (["scan.window_hu=[200,100]"], "second HU"),
         (["scan.classes=[spleen]"], "liver, lesion or both"),
         (["scan.spacing_mm=[1,1]"], "needs 3 numbers"),
+        (["scan.spacing_mm=[-1,1,1]"], "each must be at least 0"),
+        (["scan.voxels=[-1,0,0]"], "each must be at least 0"),
+        (["scan.size=[0,1,1]"], "each must be at least 1"),
+        (["scan.rotation_deg=-3"], "scan.rotation_deg is -3; it must be at least 0"),
         (["network.dimensions=2"], "one voxel thick"),
     ],
 )

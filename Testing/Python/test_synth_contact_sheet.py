@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from liverseg.errors import UsageError
 from liverseg.training.cache import Known, write_cached
+from liverseg.training.synth.bulging import Survey
 from liverseg.training.synth.contact_sheet import (
     LESION_COLOR,
     UNCOUNTED_COLOR,
@@ -85,3 +87,18 @@ def test_the_command_draws_a_cache_and_refuses_the_repository(tmp_path: Path, ro
     assert refused.returncode == 2
     assert "outside of it" in refused.stderr and "Traceback" not in refused.stderr
     assert not (root / "out").exists()
+
+
+def test_a_drawn_case_is_surveyed_once(root: Path, monkeypatch: pytest.MonkeyPatch):
+    bulging = runpy.run_path(str(root / "scripts" / "contact_sheet.py"))["bulging"]
+    cases = {f"lits_00{n}": made_patch(n, shape=(24, 40, 40)) for n in range(2)}
+    surveyed: list[np.ndarray] = []
+    survey = Survey.of
+
+    def counted(hu: np.ndarray, label: np.ndarray, spacing: tuple[float, float, float]) -> Survey:
+        surveyed.append(hu)
+        return survey(hu, label, spacing)
+
+    monkeypatch.setattr(Survey, "of", staticmethod(counted))
+    bulging(cases, 4, np.random.default_rng(0))
+    assert surveyed and len(surveyed) == len({id(hu) for hu in surveyed})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from made_data import tiny_run, write_tiny_livers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+ROOT = Path(__file__).resolve().parents[2]
 NAME = "network.output_block.conv.conv.weight"
 
 
@@ -74,3 +77,16 @@ def test_what_cannot_be_averaged_is_refused(runs, tmp_path):
         average_runs(runs / "first", tmp_path / "wider", tmp_path / "mean")
     settings = json.loads((runs / "first" / "settings.json").read_text(encoding="utf-8"))
     assert settings["begin_from"] == ""
+
+
+@pytest.mark.parametrize(("file", "size"), [("last.ckpt", 5000), ("settings.json", 200)])
+def test_a_damaged_run_is_told_as_damaged(file, size, runs, tmp_path, capsys):
+    shutil.copytree(runs / "fine", tmp_path / "fine")
+    damaged = tmp_path / "fine" / file
+    damaged.write_bytes(damaged.read_bytes()[:size])
+    script = runpy.run_path(str(ROOT / "scripts" / "average_runs.py"))
+    words = [str(runs / "first"), str(tmp_path / "fine"), "--out", str(tmp_path / "mean")]
+    assert script["main"](words) == 3
+    told = capsys.readouterr().err
+    assert f"{file} is damaged" in told and told.count("\n") == 1
+    assert not (tmp_path / "mean").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from liverseg.bundle import read_bundle
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.beginning import has_coarser_outputs
 from liverseg.training.config import DataConfig, OptimizerConfig, TaskConfig
-from liverseg.training.export import export_bundle
+from liverseg.training.export import export_bundle, trained_network
 from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.run import train
 from made_data import tiny_run, write_tiny_livers
@@ -117,13 +118,47 @@ def test_the_card_of_a_fine_tuned_network_names_all_persons_and_counts_all_steps
 
 
 def test_a_run_that_goes_on_keeps_its_weights_and_what_it_began_with(cache, first, tmp_path):
-    fine = tiny_run(cache, tmp_path / "fine", begin_from=str(first))
-    train(replace(fine, trainer=replace(fine.trainer, stop_after=1, steps_an_epoch=1)))
+    shutil.copytree(first, tmp_path / "begin")
+    fine = tiny_run(cache, tmp_path / "fine", begin_from=str(tmp_path / "begin"))
+    parts = replace(fine.trainer, steps_an_epoch=1)
+    train(replace(fine, trainer=replace(parts, stop_after=1)))
     # The beginning may be gone by then: the run's own checkpoint is all that it goes on from.
-    train(replace(fine, begin_from=str(tmp_path / "gone"), trainer=replace(fine.trainer, steps_an_epoch=1)))
+    shutil.rmtree(tmp_path / "begin")
+    train(replace(fine, trainer=parts))
     assert settings(tmp_path / "fine")["began_with"]["steps"] == 2
     state = torch.load(tmp_path / "fine" / "last.ckpt", map_location="cpu", weights_only=False)
     assert state["global_step"] == 2
+
+
+def test_a_run_goes_on_without_naming_its_beginning_again_and_refuses_another(cache, first, tmp_path):
+    export_bundle(tmp_path / "bundle", "a", {"stage2": first}, {})
+    fine = tiny_run(cache, tmp_path / "fine", begin_from=str(tmp_path / "bundle"))
+    parts = replace(fine.trainer, steps_an_epoch=1)
+    train(replace(fine, trainer=replace(parts, stop_after=1)))
+    with pytest.raises(UsageError, match="leave begin_from out to go on") as refused:
+        train(replace(fine, begin_from="/nonexistent", trainer=parts))
+    assert "\n" not in str(refused.value)
+    # The bundle gave no outputs of coarser levels, and so its run has none, whatever the call names.
+    train(replace(fine, begin_from="", trainer=parts))
+    told = settings(tmp_path / "fine")
+    assert told["begin_from"] == str(tmp_path / "bundle")
+    assert told["began_with"]["learned_from"] == ["lits_004", "lits_005"]
+    anew = tiny_run(cache, tmp_path / "anew")
+    train(anew)
+    with pytest.raises(UsageError, match="began anew"):
+        train(replace(anew, begin_from=str(first)))
+
+
+def test_a_run_begun_anew_before_its_first_checkpoint_names_nobody_whom_it_never_saw(cache, first, tmp_path):
+    hospital = DataConfig(cache=str(write_tiny_livers(tmp_path / "hospital", ("anna__1",))), workers=0)
+    begun = tiny_run(cache, tmp_path / "fine", begin_from=str(first), data=hospital)
+    train(begun)
+    # As if it had been killed in its first epoch.
+    (tmp_path / "fine" / "last.ckpt").unlink()
+    train(replace(begun, begin_from=""))
+    assert settings(tmp_path / "fine")["began_with"] is None
+    _, entry = trained_network(tmp_path / "fine")
+    assert entry["learned_from"] == ["anna__1"]
 
 
 def test_weights_of_another_network_are_refused(cache, first, tmp_path):

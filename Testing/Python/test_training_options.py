@@ -99,6 +99,35 @@ def test_a_plateau_schedule_goes_on_as_if_never_stopped(settings, tmp_path):
     assert rates[0] == rates[1] < 1e-6
 
 
+def test_a_plateau_schedule_stopped_inside_epochs_goes_on_as_if_never_stopped(settings, tmp_path):
+    settings.data.validate, settings.trainer.steps, settings.trainer.keep = 1, 8, 3
+    settings.trainer.patience = 3
+    settings.optimizer = replace(
+        settings.optimizer, schedule="plateau", step_every=1, step_factor=0.5, learning_rate=1e-6
+    )
+    train(replace(settings, run=str(tmp_path / "whole")))
+    for step in (3, 5, 8):
+        train(replace(settings, trainer=replace(settings.trainer, stop_after=step)))
+    runs = [tmp_path / "whole", tmp_path / "run"]
+    states = [torch.load(run / "last.ckpt", weights_only=False) for run in runs]
+    whole, parted = (state["lr_schedulers"][0] for state in states)
+    for told in ("_last_lr", "num_bad_epochs", "last_epoch", "best"):
+        assert whole[told] == parted[told], told
+    stopping = [
+        kept["wait_count"]
+        for state in states
+        for name, kept in state["callbacks"].items()
+        if "EarlyStopping" in name
+    ]
+    assert stopping[0] == stopping[1]
+    # Nobody judged where an epoch was cut short.
+    losses = [{row["step"]: row["val_loss"] for row in rows(run)} for run in runs]
+    assert losses[1].pop("3") == losses[1].pop("5") == ""
+    assert losses[0] == losses[1]
+    best = [sorted(path.name for path in (run / "best").iterdir()) for run in runs]
+    assert best[0] == best[1]
+
+
 def test_patience_without_anybody_held_out_is_said(settings, caplog):
     settings.data.exclude, settings.data.validate = [], 2
     settings.trainer.steps, settings.trainer.patience = 1, 5

@@ -5,25 +5,41 @@ from __future__ import annotations
 import csv
 import json
 import os
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from liverseg.bundle import load_network, read_bundle
 from liverseg.errors import InputRefused, UsageError
-from liverseg.training.cache import Known, write_cached
+from liverseg.training.cache import (
+    SEGMENTS,
+    SLICES,
+    WHOLE,
+    CachedCase,
+    CachedGrid,
+    Known,
+    load_cached,
+    write_cached,
+)
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
-from liverseg.training.config_checks import check_config
-from liverseg.training.export import export_bundle, unseen_cases
+from liverseg.training.config_checks import check_config, check_grid
+from liverseg.training.export import export_bundle, trained_network, unseen_cases
 from liverseg.training.kept_settings import SETTINGS
 from liverseg.training.persons import person_of
+from liverseg.training.road_config import ScanConfig
 from liverseg.training.run import further_cases, judging_cases, split_cases, train
+from liverseg.training.sampling import Shares
+from liverseg.training.scan_task import ScanTask
 from liverseg.training.splits import make_folds, make_shares, write_splits
+from liverseg.training.tasks import LiverTask, Task
 from made_data import write_tiny_livers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -99,6 +115,43 @@ def test_a_person_whom_a_network_never_met_is_unseen_by_it():
 def test_a_folder_without_a_run_is_no_bundle(tmp_path):
     with pytest.raises(InputRefused, match="holds no training run"):
         export_bundle(tmp_path / "a", "a", {"stage2": tmp_path}, {})
+    with pytest.raises(UsageError, match="no run to export: name that of stage1, stage2 or couinaud"):
+        export_bundle(tmp_path / "a", "a", {}, {})
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_damaged_run_a_damaged_card_and_a_file_in_the_way_are_told_as_such(cache, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "a"
+    train(config(cache, run, steps=1, pictures=0))
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file, not a folder"):
+        export_bundle(tmp_path / "file", "a", {"stage2": run}, {})
+    out.mkdir()
+    (out / "card.json").write_text("[]")
+    with pytest.raises(InputRefused, match="card.json is damaged"):
+        export_bundle(out, "a", {"stage2": run}, {})
+    for file, size in (("last.ckpt", 5000), (SETTINGS, 200)):
+        whole = (run / file).read_bytes()
+        (run / file).write_bytes(whole[:size])
+        with pytest.raises(InputRefused, match=f"{file} is damaged") as refused:
+            export_bundle(tmp_path / "b", "a", {"stage2": run}, {})
+        assert "\n" not in str(refused.value)
+        (run / file).write_bytes(whole)
+
+
+@pytest.mark.parametrize("option", ["--facts", "--confidence"])
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "cannot read"), ("{", "is no JSON"), ("[1]", "holds no names with values")]
+)
+def test_facts_that_cannot_be_read_are_one_line(option, content, said, tmp_path, monkeypatch, capsys):
+    script, path = runpy.run_path(str(ROOT / "scripts" / "export_bundle.py")), tmp_path / "facts.json"
+    if content is not None:
+        path.write_text(content)
+    words = ["export_bundle.py", "--out", tmp_path / "a", "--name", "a", "--stage2", tmp_path, option, path]
+    monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+    assert script["main"]() == 3
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
 
 
 def test_what_a_run_learned_from_is_written_and_kept(cache, tmp_path):
@@ -159,14 +212,112 @@ def test_with_shares_the_test_persons_neither_teach_nor_judge_while_training(tmp
         ("data", "cache", "nowhere", "no folder nowhere"),
         ("data", "exclude", ["lits_099"], "no case of lits_099"),
         ("trainer", "steps", 0, "at least 1"),
+        ("trainer", "precision", "bf17", "trainer.precision is 'bf17'; it may be bf16-mixed"),
+        ("trainer", "accelerator", "gpux", "it may be auto, cpu, gpu"),
+        ("trainer", "devices", 0, "trainer.devices is 0; it must be at least 1"),
+        ("trainer", "keep", -5, "trainer.keep is -5; it must be at least -1"),
+        ("data", "validate", -1, "data.validate is -1; it must be at least 0"),
+        ("data", "workers", -1, "data.workers is -1"),
+        ("data", "further_share", 7.0, "data.further_share is 7; it must be 0 to 1"),
+        ("task", "phantom_share", 5.0, "task.phantom_share is 5; it must be 0 to 1"),
+        ("task", "filters", [], r"task.filters is \[\]; DynUNet needs a number"),
+        ("optimizer", "learning_rate", -1.0, "optimizer.learning_rate is -1"),
+        ("optimizer", "learning_rate", float("nan"), "optimizer.learning_rate is nan"),
+        ("optimizer", "average", 1.5, "optimizer.average is 1.5; it must be 0 to 1"),
+        ("optimizer", "clip", -1.0, "optimizer.clip is -1; it must be above 0"),
+        ("scan", "noise", 0.1, "scan.noise: settings of task.name=scan alone"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_runs(part, name, value, said, cache, tmp_path):
     settings = config(cache, tmp_path / "run")
     setattr(getattr(settings, part), name, value)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said) as refused:
+        train(settings)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_seed_that_is_none_and_a_run_at_or_below_a_file_are_refused(cache, tmp_path):
+    with pytest.raises(UsageError, match="seed is -1; it must be 0 to 4294967295"):
+        train(replace(config(cache, tmp_path / "run"), seed=-1))
+    (tmp_path / "file").touch()
+    for run in (tmp_path / "file", tmp_path / "file" / "sub" / "run"):
+        with pytest.raises(UsageError, match="run: .*file is a file, not a folder"):
+            train(config(cache, run))
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="finds no GPU here; set trainer.accelerator=cpu"):
+        train(config(cache, tmp_path / "run", accelerator="gpu"))
+
+    def refused(**settings: object) -> None:
+        raise MisconfigurationException("You requested gpu: [0, 1]\n But your machine only has: [0]")
+
+    monkeypatch.setattr(pl, "Trainer", refused)
+    with pytest.raises(UsageError, match="But your machine only has") as told:
+        train(config(cache, tmp_path / "run", devices=2))
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("file", "content"), [("case.json", b'{"lesions"'), ("label.npy", b"half")])
+def test_a_damaged_case_is_named_before_anything_is_written(file, content, cache, tmp_path):
+    (cache / "lits_005" / file).write_bytes(content)
+    with pytest.raises(InputRefused, match="lits_005 is damaged") as refused:
+        train(config(cache, tmp_path / "run"))
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_planted_lesions_are_for_stage_2_alone(cache, tmp_path):
+    settings = config(cache, tmp_path / "run")
+    settings.task.planted = 0.3
+    check_config(settings)
+    settings.task.name = "stage1"
+    with pytest.raises(UsageError, match="task.planted is for stage2 alone"):
+        check_config(settings)
+
+
+GRIDS = {
+    "voxels of 4, 4, 4 mm instead of 1.5, 1.5, 1.5": ("stage2", CachedGrid(WHOLE, (4.0, 4.0, 4.0))),
+    "HU from -1000, 1000 instead of -160, 240": ("stage2", CachedGrid(WHOLE, (1.5,) * 3, (-1000.0, 1000.0))),
+    "segments instead of whole": ("stage1", CachedGrid(SEGMENTS, (4.0,) * 3, None)),
+    "whole instead of segments": ("couinaud", CachedGrid(WHOLE, (5.0,) * 3)),
+    "a context of 3 slices instead of 1": ("slices", CachedGrid(SLICES, None, None, 3)),
+    "voxels of 1.5, 3, 3 mm instead of 0, 2, 2": ("scan", CachedGrid(WHOLE, (1.5, 3.0, 3.0))),
+}
+
+
+@pytest.mark.parametrize("said", sorted(GRIDS))
+def test_a_cache_of_another_task_is_refused_and_one_that_says_nothing_is_not(said, cache, tmp_path):
+    settings = config(cache, tmp_path / "run")
+    settings.scan.spacing_mm = [0.0, 2.0, 2.0]
+    settings.task.name, grid = GRIDS[said]
+    check_grid(settings, cache)
+    one = np.ones((4, 4, 4), dtype=np.uint8)
+    write_cached(tmp_path / "other", "a", one, one, Known(), grid=grid)
+    with pytest.raises(UsageError, match=f"no cache for .*{said}") as refused:
+        check_grid(settings, tmp_path / "other")
+    assert "\n" not in str(refused.value)
+
+
+def test_further_cases_of_another_grid_are_refused_by_their_run(cache, tmp_path):
+    one = np.ones((8, 8, 8), dtype=np.uint8)
+    write_cached(tmp_path / "other", "a", one, one, Known(), grid=CachedGrid(WHOLE, (4.0, 4.0, 4.0)))
+    settings = config(cache, tmp_path / "run")
+    settings.data.further = [str(tmp_path / "other")]
+    with pytest.raises(UsageError, match="other is no cache for task.name=stage2"):
         train(settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_maps_without_a_scan_are_no_cache_of_a_network_that_sees_one(tmp_path):
+    case = CachedCase("maps", torch.ones((8, 8, 8), dtype=torch.uint8), None, Known())
+    task = LiverTask({"maps": case}, Shares(0, 1, 0), 0.0, (8, 8, 8))
+    with pytest.raises(InputRefused, match="maps has no image in the cache"):
+        task.sample(np.random.default_rng(0))
 
 
 def test_only_patches_of_stage_2_are_mirrored(cache, tmp_path):
@@ -206,13 +357,49 @@ def test_the_training_script_tells_a_wrong_setting_without_a_traceback(override,
     assert not (tmp_path / "run").exists()
 
 
+def test_cases_of_one_name_in_two_folders_have_patches_of_their_own(tmp_path):
+    shapes, places = ((12, 12, 60), (60, 12, 12)), (np.s_[:, :, 50:58], np.s_[50:58])
+    for folder, shape, place in zip(("one", "other"), shapes, places, strict=True):
+        label = np.zeros(shape, np.uint8)
+        label[place] = 1
+        write_cached(tmp_path / folder, "anna__1_warped_0", label, 100 * label, Known())
+    write_tiny_livers(tmp_path / "cache", ("anna__1_warped_0",))
+    folders = [str(tmp_path / folder) for folder in ("one", "other")]
+    data = DataConfig(cache=str(tmp_path / "cache"), further=folders)
+    label = load_cached(tmp_path / "cache", "anna__1_warped_0").label
+    segments = {"anna__1_warped_0": torch.zeros_like(label)}
+    cases = {"anna__1_warped_0": load_cached(tmp_path / "cache", "anna__1_warped_0")} | further_cases(
+        data, []
+    )
+    kinds: tuple[Task, ...] = (
+        LiverTask(cases, Shares(0, 1, 0), 0.0, (8, 8, 8)),
+        ScanTask(cases, Shares(0, 1, 0), 0.0, (8, 8, 8), segments=segments, settings=ScanConfig()),
+    )
+    for task in kinds:
+        for case in task.cases.values():
+            drawn = [task.center(case, np.random.default_rng(n)) for n in range(20)]
+            wanted = np.argwhere(case.label.numpy() > 0).mean(axis=0)
+            assert np.abs(np.mean(drawn, axis=0) - wanted).max() < 8, case.case
+    # Held out, the person is so in every folder.
+    assert not further_cases(data, ["anna__2"])
+
+
+def test_the_card_names_further_persons_whatever_their_folder_is_called(cache, tmp_path):
+    folder = write_tiny_livers(tmp_path / "scans in march__2" / "warped", ("anna__1_warped_0", "crlm_7"))
+    settings = config(cache, tmp_path / "run", steps=1, pictures=0)
+    settings.data.further = [str(folder)]
+    train(settings)
+    _, entry = trained_network(tmp_path / "run")
+    assert entry["learned_from"] == ["anna", "crlm_007", "lits_004", "lits_005"]
+
+
 def test_further_cases_of_held_out_persons_never_teach(cache, tmp_path):
     folder = tmp_path / "pseudo"
     label = np.ones((20, 24, 24), dtype=np.uint8)
     for case in ("crlm_1004", "lits_007", "ircad_02"):
         write_cached(folder, case, label, 100 * label, Known(), label > 0)
     data = DataConfig(cache=str(cache), further=[str(folder)], exclude=["ircad_02"])
-    assert {c.case for c in further_cases(data, held=["lits_006"]).values()} == {"crlm_1004"}
+    assert {c.case for c in further_cases(data, held=["lits_006"]).values()} == {f"crlm_1004 in {folder}"}
     settings = config(cache, tmp_path / "run", steps=1)
     settings.data.further, settings.data.further_share = [str(folder)], 1.0
     train(settings)

@@ -14,7 +14,7 @@ import torch
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training.beginning import Beginning, read_run
 from liverseg.training.checkpoints import LAST
-from liverseg.training.kept_settings import SETTINGS, began_with
+from liverseg.training.kept_settings import SETTINGS, began_with, read_settings
 from liverseg.training.persons import person_of
 from liverseg.writers.atomic import make_folder, written_whole
 
@@ -31,7 +31,7 @@ def average_runs(first: Path, second: Path, out: Path, share: float = 0.5) -> Pa
     Raises:
         UsageError: the share is none, the networks differ, the first learned from a person whom the second
             held out, or ``out`` is a run already.
-        InputRefused: a folder holds no run with a checkpoint.
+        InputRefused: a folder holds no run with a checkpoint, or a damaged one.
     """
     if not 0 <= share <= 1:
         raise UsageError(f"the share of the second run is {share:g}; it may be 0 to 1")
@@ -44,7 +44,7 @@ def average_runs(first: Path, second: Path, out: Path, share: float = 0.5) -> Pa
         for name, value in other.weights.items()
         if name in one.weights
     }
-    settings = json.loads((second / SETTINGS).read_text(encoding="utf-8"))
+    settings = read_settings(second / SETTINGS)
     held = {person_of(case) for case in settings["held_out"]}
     if held & {person_of(case) for case in one.learned_from}:
         raise UsageError(f"{first} has learned from persons whom {second} held out; average runs of one fold")

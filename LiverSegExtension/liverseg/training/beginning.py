@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ import torch
 
 from liverseg.bundle import load_network, read_bundle
 from liverseg.errors import InputRefused, ModelError, UsageError
-from liverseg.training.checkpoints import LAST
-from liverseg.training.kept_settings import SETTINGS, began_with, further_names
+from liverseg.training.kept_settings import SETTINGS, began_with, further_names, read_run_files
 from liverseg.training.persons import person_of
 from liverseg.training.roads import config_of_settings, task_facts
 
@@ -61,14 +59,9 @@ def read_run(folder: Path) -> Beginning:
     """The averaged weights of a run's last checkpoint.
 
     Raises:
-        InputRefused: there is none.
+        InputRefused: there is none, or it is damaged.
     """
-    try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        # Our own checkpoint: Lightning keeps more in it than tensors.
-        state = torch.load(folder / LAST, map_location="cpu", weights_only=False)
-    except OSError as error:
-        raise InputRefused(f"{folder} holds no run with a checkpoint; train it first") from error
+    settings, state = read_run_files(folder)
     before = began_with(settings)
     return Beginning(
         weights={

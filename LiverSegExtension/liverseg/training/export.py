@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from liverseg.bundle import read_views, save_network
+from liverseg.bundle import STAGES, read_views, save_network
 from liverseg.errors import InputRefused, UsageError
 from liverseg.networks import build_network, training_only
 from liverseg.training.checkpoints import LAST
-from liverseg.training.kept_settings import SETTINGS, began_with, further_names
+from liverseg.training.kept_settings import began_with, further_names, read_run_files
 from liverseg.training.persons import person_of
 from liverseg.training.roads import (
     config_of_settings,
@@ -22,6 +22,7 @@ from liverseg.training.roads import (
     task_facts,
 )
 from liverseg.training.tasks import TASKS
+from liverseg.writers.atomic import make_folder, written_whole
 
 # Weights of a Lightning module are named after its attribute.
 _PREFIX = "network."
@@ -31,17 +32,9 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The averaged network of a run's last checkpoint, and its entry for a model card (without the file).
 
     Raises:
-        InputRefused: no run with a checkpoint is there.
+        InputRefused: no run with a checkpoint is there, or a damaged one.
     """
-    path = run / LAST
-    try:
-        settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
-        # Our own checkpoint: Lightning keeps more in it than tensors.
-        state = torch.load(path, map_location="cpu", weights_only=False)
-    except OSError as error:
-        raise InputRefused(
-            f"{run} holds no training run with a checkpoint; give the folder of run="
-        ) from error
+    settings, state = read_run_files(run)
     config = config_of_settings(settings)
     facts = task_facts(config)
     description = described_network(config, settings.get("normalization"))
@@ -54,7 +47,7 @@ def trained_network(run: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     built = build_network(description)
     missing, surplus = built.load_state_dict(weights, strict=False)
     if surplus or any(not name.startswith(left_out) for name in missing):
-        raise InputRefused(f"{path} does not fit the settings beside it; keep a run's files together")
+        raise InputRefused(f"{run / LAST} does not fit the settings beside it; keep a run's files together")
     entry = {
         "network": description,
         "spacing_mm": facts.spacing_mm,
@@ -135,23 +128,42 @@ def export_bundle(
         views: (spacing in mm, share) of the grids that stage 2 looks at, where it is written.
 
     Raises:
-        UsageError: views that make no average, or views where no stage 2 is written.
-        InputRefused: a folder holds no run, or that of another network.
+        UsageError: no run at all, views that make no average, or views where no stage 2 is written, or a
+            folder that cannot be written to.
+        InputRefused: a folder holds no run, a damaged one, or that of another network; the card that is there
+            is damaged.
     """
+    if not runs:
+        raise UsageError(f"no run to export: name that of {', '.join(STAGES[:-1])} or {STAGES[-1]}")
     if views and "stage2" not in runs:
         raise UsageError("views are stage 2's: name its run, too")
     path = folder / "card.json"
-    card = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    card = _card_before(path)
     card.update({"format": 1, "name": name, **facts})
     networks = card.setdefault("networks", {})
     trained = {stage: _checked(run, stage, views) for stage, run in runs.items()}
+    make_folder(folder)
     for stage, (network, entry) in trained.items():
         file = f"{stage}.safetensors"
         sha256 = save_network(network, folder / file, eight_bits)
         parameters = sum(p.numel() for p in network.parameters())
         networks[stage] = {**entry, "file": file, "sha256": sha256, "parameters": parameters}
     card["held_out"] = unseen_cases(list(networks.values()))
-    path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def _card_before(path: Path) -> dict[str, Any]:
+    """The card that is there; an empty one where none is."""
+    if not path.is_file():
+        return {}
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(card, dict) and isinstance(card.get("networks", {}), dict):
+            return card
+    except ValueError:
+        pass
+    raise InputRefused(f"{path} is damaged: delete it, or give another folder to write to")
 
 
 def _checked(

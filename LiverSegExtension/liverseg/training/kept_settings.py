@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from liverseg.errors import InputRefused, UsageError
+from liverseg.training.checkpoints import LAST, WholeCheckpoints
 from liverseg.training.config import RunConfig
 from liverseg.training.roads import config_of_settings
-from liverseg.writers.atomic import written_whole
+from liverseg.writers.atomic import make_folder, written_whole
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ def keep_settings(
 ) -> None:
     """Write what a run is made of, or hold it against what the folder says it was begun with.
 
-    Steps, minutes and what is only watched may change; what would bend the curve may not.
+    Steps, minutes and what is only watched may change; what would bend the curve may not. What the weights
+    began with is a checkpoint's: it stays where there is one.
 
     Raises:
         UsageError: the run was begun with other settings.
@@ -48,24 +50,44 @@ def keep_settings(
     }
     path = folder / SETTINGS
     if path.exists():
-        before = _read(path)
+        before = read_settings(path)
         _compare(before, told, folder)
-        if began_with is None:
-            told["began_with"] = before.get("began_with")
-    folder.mkdir(parents=True, exist_ok=True)
+        if (folder / LAST).exists():
+            _check_beginning(before["begin_from"], config.begin_from, folder)
+            told |= {"begin_from": before["begin_from"], "began_with": before.get("began_with")}
+    make_folder(folder)
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a run's folder says it is made of; settings from before one was there have its usual value.
+
+    Raises:
+        InputRefused: the file is damaged.
+    """
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         filled = asdict(config_of_settings(before))
+        told = {name: before[name] for name in ("task", "learned_from", "held_out")}
     except (ValueError, TypeError, KeyError) as error:
         raise InputRefused(
-            f"{path} is damaged ({error}): give run= a new folder, or delete this one"
+            f"{path} is damaged ({error}): copy it from where it is whole, or give run= a new folder"
         ) from error
-    return {**before, **filled}
+    return {**before, **filled, "learned_from": told["learned_from"], "held_out": told["held_out"]}
+
+
+def read_run_files(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a run and its last checkpoint.
+
+    Raises:
+        InputRefused: one of them is not there, or damaged.
+    """
+    if not ((run / SETTINGS).is_file() and (run / LAST).is_file()):
+        raise InputRefused(f"{run} holds no training run with a checkpoint; give the folder of run=")
+    settings = read_settings(run / SETTINGS)
+    # Our own checkpoint: Lightning keeps more in it than tensors.
+    return settings, WholeCheckpoints().load_checkpoint(run / LAST, map_location="cpu", weights_only=False)
 
 
 def _compare(before: dict[str, Any], told: dict[str, Any], folder: Path) -> None:
@@ -93,9 +115,32 @@ def _compare(before: dict[str, Any], told: dict[str, Any], folder: Path) -> None
             )
 
 
+def _check_beginning(before: str, now: str, folder: Path) -> None:
+    if now and (not before or Path(now).resolve() != Path(before).resolve()):
+        began = f"began with {before}" if before else "began anew"
+        raise UsageError(
+            f"{folder} {began}, not with begin_from={now}: leave begin_from out to go on, "
+            "or give run= a new folder"
+        )
+
+
+def further_name(case: str, folder: str) -> str:
+    """How a further case of this folder is called in a run."""
+    return f"{case} in {folder}"
+
+
 def further_names(settings: Mapping[str, Any]) -> list[str]:
     """Names of a run's further cases without their folders, which may lie elsewhere on another machine."""
-    return [name.rpartition(" in ")[0] or name for name in settings.get("further_cases", [])]
+    folders = [*settings.get("data", {}).get("further", []), settings.get("teacher", {}).get("unlabeled", "")]
+    return [_without_folder(name, folders) for name in settings.get("further_cases", [])]
+
+
+def _without_folder(name: str, folders: Sequence[str]) -> str:
+    # By the folders themselves: their paths, too, may hold the word between name and folder.
+    told = [folder for folder in folders if folder and name.endswith(further_name("", folder))]
+    if told:
+        return name.removesuffix(further_name("", max(told, key=len)))
+    return name.rpartition(" in ")[0] or name
 
 
 def began_with(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from liverseg.networks import build_network
@@ -177,6 +177,7 @@ class TaskModule(pl.LightningModule):
         )
         self.teacher = MeanTeacher(self.network, teacher) if teacher and teacher.unlabeled else None
         self._followed = 0
+        self._judged_at = -1
 
     def forward(self, inputs: torch.Tensor) -> Any:
         """(batch, channels, z, y, x) to logits, with one more axis for the levels in training.
@@ -263,8 +264,20 @@ class TaskModule(pl.LightningModule):
         optimizer = OPTIMIZERS[settings.name](self.network.parameters(), settings, fused)
         return with_schedule(optimizer, settings, self._done)
 
+    def on_validation_epoch_end(self) -> None:
+        self._judged_at = self.global_step
+
+    def validation_loss(self) -> torch.Tensor | None:
+        """That of the weights as they are; None at the end of an epoch that was cut short.
+
+        The trainer's metrics keep the loss of the last validation, however long ago it was.
+        """
+        if self._judged_at != self.global_step:
+            return None
+        return self.trainer.callback_metrics.get("val_loss")
+
     def on_train_epoch_end(self) -> None:
-        follow_plateau(self.lr_schedulers(), self.trainer.callback_metrics.get("val_loss"))
+        follow_plateau(self.lr_schedulers(), self.validation_loss())
 
     def _done(self, step: int) -> float:
         """The share of the training that lies behind, by steps or by time, whichever is more."""
@@ -332,6 +345,20 @@ class TimeBudget(pl.Callback):
         self.used_s = float(state_dict["used_s"])
 
 
+class BestCheckpoints(ModelCheckpoint):
+    """The best checkpoints by validation loss; an epoch that was cut short has none to compare."""
+
+    @property
+    def state_key(self) -> str:
+        # That of Lightning's own class, so that runs from before this one go on with theirs.
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, TaskModule)
+        if pl_module.validation_loss() is not None:
+            super().on_train_epoch_end(trainer, pl_module)
+
+
 class EpochLog(pl.Callback):
     """One line an epoch in ``log.csv``: step, loss, validation loss, seconds a step."""
 
@@ -353,8 +380,9 @@ class EpochLog(pl.Callback):
             # Going on from the checkpoint of an epoch's end closes that epoch once more.
             return
         seconds = (time.monotonic() - self._began) / steps
-        values = trainer.callback_metrics
-        loss, val = (float(values[name]) if name in values else None for name in ("loss", "val_loss"))
+        assert isinstance(pl_module, TaskModule)
+        losses = (trainer.callback_metrics.get("loss"), pl_module.validation_loss())
+        loss, val = (None if value is None else float(value) for value in losses)
         row = [trainer.global_step, loss, val, round(seconds, 3)]
         new = not self.path.exists()
         with self.path.open("a", encoding="utf-8", newline="") as file:

@@ -12,18 +12,20 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from liverseg.errors import UsageError
+from liverseg.errors import InputRefused, UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
 from liverseg.training.beginning import Beginning, begin_with, has_coarser_outputs, read_beginning
 from liverseg.training.burden import with_clinical_table
 from liverseg.training.cache import CachedCase, cached_names, load_cached, with_aorta
 from liverseg.training.checkpoints import BEST, LAST, WholeCheckpoints, told_plainly
 from liverseg.training.config import DataConfig, RunConfig
-from liverseg.training.config_checks import check_config, check_judging
-from liverseg.training.kept_settings import keep_settings
+from liverseg.training.config_checks import check_config, check_grid, check_judging
+from liverseg.training.kept_settings import further_name, keep_settings
 from liverseg.training.lightning_parts import (
     Average,
+    BestCheckpoints,
     EpochLog,
     TaskData,
     TaskModule,
@@ -88,22 +90,42 @@ def split_cases(names: list[str], data: DataConfig) -> tuple[list[str], list[str
 def further_cases(data: DataConfig, held: list[str]) -> dict[str, CachedCase]:
     """The cases of ``data.further`` by a name of their own, without those of held-out persons.
 
+    Two folders may hold cases of one name, so each goes by its folder, too (``kept_settings.further_names``
+    takes it away).
+
     Raises:
-        InputRefused: a folder holds no case.
+        InputRefused: a folder holds no case, or a damaged one.
     """
     left_out = unseen_persons(data) | {person_of(case) for case in held}
-    return {
-        f"{name} in {folder}": load_cached(Path(folder), name)
+    cases = {
+        further_name(name, folder): whole_case(Path(folder), name)
         for folder in data.further
         for name in cached_names(Path(folder))
         if person_of(name) not in left_out
     }
+    # Tasks remember by this name where a case's patches lie.
+    return {name: replace(case, case=name) for name, case in cases.items()}
+
+
+def whole_case(folder: Path, case: str) -> CachedCase:
+    """One case of a cache folder.
+
+    Raises:
+        InputRefused: its files are damaged.
+    """
+    try:
+        return load_cached(folder, case)
+    except (ValueError, TypeError, KeyError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise InputRefused(
+            f"{folder / case} is damaged ({reason}): delete it and prepare the cache again"
+        ) from error
 
 
 def _task(config: RunConfig, names: list[str], further: dict[str, CachedCase] | None = None) -> Task:
     """The task over the named cases; without ``further`` (in a validation) it also plants nothing."""
     settings = config.task
-    cases = {name: load_cached(Path(config.data.cache), name) for name in names}
+    cases = {name: whole_case(Path(config.data.cache), name) for name in names}
     z, y, x = settings.patch
     return make_task(
         config,
@@ -172,11 +194,15 @@ def _normalization(config: RunConfig, kept: list[str]) -> dict[str, float] | Non
     """The foreground's, where the settings ask for it."""
     if config.network.normalization != "foreground":
         return None
-    return foreground_statistics(load_cached(Path(config.data.cache), name) for name in kept).to_json()
+    return foreground_statistics(whole_case(Path(config.data.cache), name) for name in kept).to_json()
 
 
 def _beginning(config: RunConfig, folder: Path) -> Beginning | None:
-    """What the run begins with; nothing where it goes on from its own checkpoint."""
+    """What the run begins with; nothing where it goes on from its own checkpoint.
+
+    Raises:
+        InputRefused: ``begin_from`` is no run and no bundle.
+    """
     if not config.begin_from or (folder / LAST).exists():
         return None
     return read_beginning(Path(config.begin_from), config.task.name)
@@ -187,7 +213,7 @@ def _coarser_outputs(config: RunConfig, folder: Path, beginning: Beginning | Non
     last = folder / LAST
     if not config.task.deep_supervision:
         return 0
-    if last.exists() and config.begin_from:
+    if last.exists():
         state = WholeCheckpoints().load_checkpoint(last, map_location="cpu", weights_only=False)
         names = list(state["state_dict"])
     elif beginning is not None:
@@ -223,10 +249,12 @@ def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callbac
     if validated:
         # Before the last checkpoint, which keeps what these two know.
         if config.trainer.patience:
-            # Not strict: going on closes the checkpoint's epoch once more, without a validation.
-            callbacks.append(EarlyStopping("val_loss", patience=config.trainer.patience, strict=False))
+            # At validations: an epoch that was cut short has none, and none that going on closes once more.
+            callbacks.append(
+                EarlyStopping("val_loss", patience=config.trainer.patience, check_on_train_epoch_end=False)
+            )
         callbacks.append(
-            ModelCheckpoint(
+            BestCheckpoints(
                 dirpath=folder / BEST,
                 filename="{step}",
                 monitor="val_loss",
@@ -238,6 +266,40 @@ def _callbacks(config: RunConfig, folder: Path, validated: bool) -> list[Callbac
         ModelCheckpoint(dirpath=folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False)
     )
     return callbacks
+
+
+def _trainer(config: RunConfig, folder: Path, validated: bool) -> pl.Trainer:
+    """Lightning's trainer of a run.
+
+    Raises:
+        UsageError: this machine has not what the settings ask for.
+    """
+    settings = config.trainer
+    try:
+        return pl.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            # Patches have few sizes: the search for a GPU's fastest way with each pays.
+            benchmark=config.data.on_gpu,
+            precision=cast(Any, settings.precision),
+            max_steps=min(settings.steps, settings.stop_after or settings.steps),
+            accumulate_grad_batches=settings.accumulate,
+            reload_dataloaders_every_n_epochs=1,
+            # TaskData gives each process of a distributed run its own samples.
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            logger=_loggers(config, folder),
+            callbacks=_callbacks(config, folder, validated),
+            plugins=[WholeCheckpoints()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+        )
+    except MisconfigurationException as error:
+        raise UsageError(
+            f"trainer.accelerator={settings.accelerator}, trainer.devices={settings.devices}: "
+            f"{' '.join(str(error).split())}; take what this machine has"
+        ) from error
 
 
 def train(config: RunConfig) -> Path:
@@ -254,6 +316,9 @@ def train(config: RunConfig) -> Path:
 
 
 def _train(config: RunConfig) -> Path:
+    for cache in (config.data.cache, *config.data.further, config.teacher.unlabeled):
+        if cache:
+            check_grid(config, Path(cache))
     kept, held = split_cases(cached_names(Path(config.data.cache)), config.data)
     unseen = unseen_persons(config.data) | {person_of(case) for case in held}
     judging = judging_cases(held, config.data)
@@ -264,8 +329,9 @@ def _train(config: RunConfig) -> Path:
     further = further_cases(config.data, held)
     unlabeled = _unlabeled_cases(config, held)
     normalization = _normalization(config, kept)
-    # Before anything is written: its package may be missing.
-    loggers = _loggers(config, folder)
+    validated = bool(config.data.validate and judging)
+    # Before anything is written: a package or a device may be missing.
+    trainer = _trainer(config, folder, validated)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     pl.seed_everything(config.seed)
@@ -282,6 +348,9 @@ def _train(config: RunConfig) -> Path:
         load_imagenet_weights(module.network, Path(config.network.pretrained))
     if beginning:
         begin_with(module.network, task_facts(config).classes, beginning, unseen)
+    learning = _task(config, kept, further)
+    judges = _task(config, judging) if validated else None
+    others = _unlabeled_task(config, unlabeled) if unlabeled else None
     keep_settings(
         config,
         folder,
@@ -292,36 +361,9 @@ def _train(config: RunConfig) -> Path:
         beginning.facts() if beginning else None,
     )
     log.info("%d cases to learn from, %d held out", len(kept), len(held))
-    validated = bool(config.data.validate and judging)
     log.info("%d further cases", len(further))
-    learning = with_clinical_table(
-        _task(config, kept, further), task_facts(config).classes, config.clinical, config.seed, folder
-    )
-    data = TaskData(
-        learning,
-        _task(config, judging) if validated else None,
-        config,
-        _unlabeled_task(config, unlabeled) if unlabeled else None,
-    )
-    trainer = pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=config.trainer.devices,
-        # Patches have few sizes: the search for a GPU's fastest way with each pays.
-        benchmark=config.data.on_gpu,
-        precision=cast(Any, config.trainer.precision),
-        max_steps=min(config.trainer.steps, config.trainer.stop_after or config.trainer.steps),
-        accumulate_grad_batches=config.trainer.accumulate,
-        reload_dataloaders_every_n_epochs=1,
-        # TaskData gives each process of a distributed run its own samples.
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        logger=loggers,
-        callbacks=_callbacks(config, folder, validated),
-        plugins=[WholeCheckpoints()],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-    )
+    told = with_clinical_table(learning, task_facts(config).classes, config.clinical, config.seed, folder)
+    data = TaskData(told, judges, config, others)
     last = folder / LAST
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
     return last

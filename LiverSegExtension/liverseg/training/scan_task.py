@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from liverseg.errors import InputRefused
 from liverseg.training import augment
 from liverseg.training.cache import CachedCase, Code
 from liverseg.training.road_config import ScanConfig
@@ -89,7 +90,7 @@ class ScanTask(Task):
     def sample_of(self, case: CachedCase, rng: np.random.Generator) -> Sample:
         """A random patch of this scan: (1, z, y, x), or (context, y, x) around a slice."""
         if case.image is None:
-            raise ValueError(f"{case.case} has no image in the cache")
+            raise InputRefused(f"{case.case} has no image in the cache; give data.cache that of this task")
         settings = self.settings
         change = augment.SpatialRange(
             settings.rotation_deg, settings.scale, settings.stretch, settings.bend_voxels

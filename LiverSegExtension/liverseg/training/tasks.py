@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from liverseg.errors import InputRefused
 from liverseg.intensity import hu_of, normalize_hu
 from liverseg.shape_input import shape_input
 from liverseg.training import augment
@@ -118,7 +119,7 @@ class Task:
 
 def _image(case: CachedCase) -> torch.Tensor:
     if case.image is None:
-        raise ValueError(f"{case.case} has no image in the cache")
+        raise InputRefused(f"{case.case} has no image in the cache; give data.cache that of this task")
     return case.image
 
 
