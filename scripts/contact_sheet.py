@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from liverseg.errors import InputRefused, LiverSegError
-from liverseg.training.cache import STAGE1_SPACING, STAGE2_SPACING, cached_names, hu_of_gray
+from liverseg.training.cache import STAGE1_SPACING, STAGE2_SPACING
+from liverseg.training.cached_cases import cached_names, hu_of_gray
 from liverseg.training.persons import person_of
 from liverseg.training.synth.bulging import Survey, grow_at_surface
 from liverseg.training.synth.contact_sheet import SheetSample, draw_sheet, refuse_repository, write_sheet

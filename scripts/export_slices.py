@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 from liverseg.errors import LiverSegError, UsageError
-from liverseg.training.cache import STAGE2_SPACING, cached_names
+from liverseg.training.cache import STAGE2_SPACING
+from liverseg.training.cached_cases import cached_names
 from liverseg.training.persons import person_of
 from liverseg.training.slices import SliceChoice, export_slices, export_weak_slice
 from liverseg.training.synth.weak_slices import read_weak_slices

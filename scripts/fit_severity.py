@@ -16,7 +16,7 @@ from pathlib import Path
 
 from liverseg.errors import LiverSegError
 from liverseg.training.burden import TARGETS, known_burdens, severity_of_cases
-from liverseg.training.cache import cached_names, load_cached
+from liverseg.training.cached_cases import cached_names, load_cached
 from liverseg.training.clinical import FLOOR
 from liverseg.training.config import ClinicalConfig, DataConfig
 from liverseg.training.run import split_cases

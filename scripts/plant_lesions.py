@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from liverseg.errors import InputRefused, LiverSegError, UsageError
-from liverseg.training.cache import (
+from liverseg.training.cached_cases import (
     CachedCase,
     cached_grid,
     gray_of_hu,

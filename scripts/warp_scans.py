@@ -20,13 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from liverseg.errors import LiverSegError
-from liverseg.training.cache import (
-    cached_grid,
-    gray_of_hu,
-    hu_of_gray,
-    load_cached,
-    write_cached,
-)
+from liverseg.training.cached_cases import cached_grid, gray_of_hu, hu_of_gray, load_cached, write_cached
 from liverseg.training.persons import copy_of, person_of
 from liverseg.training.synth.copies import (
     Spacing,

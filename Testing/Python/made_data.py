@@ -11,7 +11,7 @@ import numpy as np
 
 from liverseg.geometry import Geometry
 from liverseg.reading import to_sitk
-from liverseg.training.cache import Known, write_cached
+from liverseg.training.cached_cases import Known, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 
 SHAPE = (16, 24, 28)

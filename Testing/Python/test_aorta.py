@@ -23,14 +23,8 @@ from liverseg.pipeline import _with_aorta
 from liverseg.resample import resize
 from liverseg.segment_tags import segments_of
 from liverseg.training.augment import cut_field_of_view
-from liverseg.training.cache import (
-    STAGE1_SPACING,
-    CachedCase,
-    Known,
-    cache_scan,
-    load_cached,
-    write_cached,
-)
+from liverseg.training.cache import STAGE1_SPACING, cache_scan
+from liverseg.training.cached_cases import CachedCase, Known, load_cached, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.config_checks import check_config
 from liverseg.training.datasets import list_scans

@@ -24,7 +24,7 @@ from liverseg.training.burden import (
     known_burdens,
     severity_of_cases,
 )
-from liverseg.training.cache import CachedCase, Known, write_cached
+from liverseg.training.cached_cases import CachedCase, Known, write_cached
 from liverseg.training.clinical import fit_severity, fit_severity_on_stage
 from liverseg.training.clinical_table import ClinicalTable, read_clinical_table
 from liverseg.training.config import (

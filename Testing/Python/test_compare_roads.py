@@ -15,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from liverseg.training.cache import STAGE1_SPACING, STAGE2_MARGIN_MM, STAGE2_SPACING, WINDOW
+from liverseg.training.cache import STAGE1_SPACING, STAGE2_MARGIN_MM, STAGE2_SPACING
+from liverseg.training.cached_cases import WINDOW
 from liverseg.training.config import RunConfig
 from liverseg.training.config_checks import check_config
 from liverseg.training.export import fits_stage

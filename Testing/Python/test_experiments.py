@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from liverseg.bundle import read_bundle
 from liverseg.errors import UsageError
 from liverseg.networks import build_network
-from liverseg.training.cache import CachedCase, Known, cached_names, write_cached
+from liverseg.training.cached_cases import CachedCase, Known, cached_names, write_cached
 from liverseg.training.config import RunConfig
 from liverseg.training.config_checks import check_config
 from liverseg.training.export import export_bundle

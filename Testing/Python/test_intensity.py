@@ -13,7 +13,7 @@ from liverseg.bundle import load_network, read_bundle, save_network
 from liverseg.errors import ModelError, UsageError
 from liverseg.intensity import SYMMETRIC, UNIT, Normalization, NormalizedInput, normalize_hu, standardizing
 from liverseg.networks import build_network
-from liverseg.training.cache import WINDOW, CachedCase, Known
+from liverseg.training.cached_cases import WINDOW, CachedCase, Known
 from liverseg.training.normalizing import foreground_statistics, normalization_of
 
 SMALL = {"name": "DynUNet", "in_channels": 2, "out_channels": 2, "filters": [4, 8, 8]}

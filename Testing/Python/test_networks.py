@@ -22,7 +22,7 @@ from liverseg.networks.over_slices import with_neighbors
 from liverseg.networks.resnet_unet import load_imagenet_weights
 from liverseg.phantom import make_phantom
 from liverseg.stages import find_lesions, find_liver
-from liverseg.training.cache import WINDOW, Known, write_cached
+from liverseg.training.cached_cases import WINDOW, Known, write_cached
 from liverseg.training.config import (
     DataConfig,
     OptimizerConfig,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from liverseg.errors import UsageError
-from liverseg.training.cache import Known, write_cached
+from liverseg.training.cached_cases import Known, write_cached
 from liverseg.training.synth.bulging import Survey
 from liverseg.training.synth.contact_sheet import (
     LESION_COLOR,

@@ -12,7 +12,7 @@ import pytest
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.stages import FineMasks
-from liverseg.training.cache import WHOLE, CachedGrid, load_cached
+from liverseg.training.cached_cases import WHOLE, CachedGrid, load_cached
 from liverseg.training.splits import Part, Splits, write_splits
 from liverseg.training.synth.hard_negatives import (
     SLAB_COUNTED,

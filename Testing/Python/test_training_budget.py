@@ -14,7 +14,7 @@ import torch
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training import augment
-from liverseg.training.cache import (
+from liverseg.training.cached_cases import (
     SLICES,
     WHOLE,
     CachedGrid,

@@ -15,7 +15,7 @@ import pytest
 
 from liverseg.errors import InputRefused, LiverSegError, UsageError
 from liverseg.reading import read_labels
-from liverseg.training.cache import cached_names
+from liverseg.training.cached_cases import cached_names
 from liverseg.training.datasets import decathlon_folder, list_scans, project_folder, standard_label
 from liverseg.training.integrity import DataReport, check_data
 from made_data import LAYOUTS, SHAPE, MadeScan, made_scan, paths, write_array, write_folder

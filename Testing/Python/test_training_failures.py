@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from liverseg.errors import InputRefused, OutOfMemory, UsageError
-from liverseg.training.cache import Known, write_cached
+from liverseg.training.cached_cases import Known, write_cached
 from liverseg.training.checkpoints import trim_log
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.lightning_parts import TaskModule

@@ -15,7 +15,7 @@ from liverseg.errors import InputRefused, LiverSegError
 from liverseg.geometry import CanonicalOrder
 from liverseg.phantom import make_phantom
 from liverseg.pipeline import SegmentOptions, segment
-from liverseg.training.cache import Known, write_cached
+from liverseg.training.cached_cases import Known, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.export import export_bundle
 from liverseg.training.joining import join_bundles

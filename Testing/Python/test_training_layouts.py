@@ -16,7 +16,8 @@ import torch
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.geometry import CanonicalOrder, Geometry
-from liverseg.training.cache import Code, cache_scan, load_cached
+from liverseg.training.cache import cache_scan
+from liverseg.training.cached_cases import Code, load_cached
 from liverseg.training.datasets import ADAPTERS, LabeledScan, list_scans, standard_label
 from liverseg.training.datasets.convert import convert_scans
 from liverseg.training.integrity import check_data

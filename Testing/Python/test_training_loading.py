@@ -11,7 +11,7 @@ import torch
 
 from liverseg.bundle import read_bundle
 from liverseg.training.burden import BurdenSample, BurdenTask, Expectation
-from liverseg.training.cache import CachedCase, Known, cached_names, load_cached
+from liverseg.training.cached_cases import CachedCase, Known, cached_names, load_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.export import export_bundle
 from liverseg.training.lightning_parts import Batch, Samples, TaskData

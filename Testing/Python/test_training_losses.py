@@ -6,7 +6,7 @@ import monai.losses
 import pytest
 import torch
 
-from liverseg.training.cache import Known
+from liverseg.training.cached_cases import Known
 from liverseg.training.losses import (
     LOSSES,
     SMOOTH,

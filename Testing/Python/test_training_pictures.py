@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from liverseg.training.cache import Known
+from liverseg.training.cached_cases import Known
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.pictures import ENLARGED, beside, dice_by_class
 from liverseg.training.run import train

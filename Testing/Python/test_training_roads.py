@@ -14,7 +14,7 @@ import torch
 from liverseg.bundle import read_bundle
 from liverseg.errors import UsageError
 from liverseg.networks import build_network
-from liverseg.training.cache import Known, load_cached, write_cached
+from liverseg.training.cached_cases import Known, load_cached, write_cached
 from liverseg.training.config import DataConfig, OptimizerConfig, RunConfig, TaskConfig, TrainerConfig
 from liverseg.training.export import export_bundle
 from liverseg.training.mean_teacher import MeanTeacher, finest_logits, ramp

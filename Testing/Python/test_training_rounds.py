@@ -14,7 +14,7 @@ import pytest
 from liverseg.bundle import find_bundle, read_bundle
 from liverseg.errors import InputRefused, UsageError
 from liverseg.phantom import Phantom, make_phantom
-from liverseg.training.cache import cached_names
+from liverseg.training.cached_cases import cached_names
 from liverseg.training.rounds import Steps, kept_model, refuse_teacher_of_held_out, run_rounds
 from liverseg.training.splits import Part, Splits, write_splits
 from liverseg.writers.volumes import write_nifti

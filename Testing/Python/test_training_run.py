@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from liverseg.bundle import load_network, read_bundle
 from liverseg.errors import InputRefused, UsageError
-from liverseg.training.cache import (
+from liverseg.training.cached_cases import (
     SEGMENTS,
     SLICES,
     WHOLE,

@@ -11,14 +11,14 @@ import torch
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.training import augment, cache
-from liverseg.training.cache import (
+from liverseg.training.cache import cache_couinaud_map
+from liverseg.training.cached_cases import (
     SEGMENTS,
     WHOLE,
     CachedCase,
     CachedGrid,
     Code,
     Known,
-    cache_couinaud_map,
     cached_grid,
     cached_names,
     load_cached,

@@ -12,7 +12,7 @@ import torch
 
 from liverseg.errors import InputRefused, UsageError
 from liverseg.slicewise import predict_slicewise
-from liverseg.training.cache import (
+from liverseg.training.cached_cases import (
     SLICES,
     WHOLE,
     CachedGrid,

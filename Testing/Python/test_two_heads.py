@@ -13,7 +13,7 @@ from liverseg.intensity import hu_of
 from liverseg.networks import build_network, size_multiple
 from liverseg.pipeline import SegmentOptions, segment
 from liverseg.stages import score_of
-from liverseg.training.cache import (
+from liverseg.training.cached_cases import (
     WHOLE,
     WINDOW,
     CachedGrid,

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from liverseg.training.cache import (
+from liverseg.training.cached_cases import (
     WHOLE,
     CachedGrid,
     Known,

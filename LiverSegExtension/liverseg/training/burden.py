@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from liverseg.errors import UsageError
-from liverseg.training.cache import CachedCase, Code
+from liverseg.training.cached_cases import CachedCase, Code
 from liverseg.training.clinical import FLOOR, Severity, fit_severity, fit_severity_on_stage
 from liverseg.training.clinical_table import read_clinical_table
 from liverseg.training.config import ClinicalConfig

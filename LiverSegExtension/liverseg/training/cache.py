@@ -1,21 +1,13 @@
-"""Scans with labels, brought once onto the networks' grids and kept as memory-mapped 8-bit arrays.
+"""Scans and label maps on the networks' grids, brought there once, as cached cases.
 
-A cache folder holds one folder a case: ``label.npy`` (uint8) and, where there is a CT, ``image.npy`` (uint8,
-the HU window scaled to 0..255), both in canonical (S, P, L) order, and ``case.json`` with what is known.
-Cases whose labels are not to be trusted everywhere also have ``counted.npy`` (bool); whole scans whose aorta
-somebody drew have ``aorta.npy`` (bool). ``grid.json`` says what their voxels are (:class:`CachedGrid`).
-Labels of stage 1 and stage 2 are those of :class:`Code`; a Couinaud map has the segments 1..8.
+What such a case is and how it lies on disk stands in :mod:`liverseg.training.cached_cases`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from enum import IntEnum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cc3d
 import numpy as np
@@ -26,106 +18,23 @@ from scipy import ndimage
 from liverseg.errors import InputRefused
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.images import geometry_of, to_sitk
-from liverseg.intensity import hu_of, normalize_hu
+from liverseg.intensity import normalize_hu
 from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB
 from liverseg.phantom import make_phantom
 from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
 from liverseg.resample import grid_for_spacing, resize, resize_labels
+from liverseg.training.cached_cases import SEGMENTS, WHOLE, WINDOW, CachedGrid, Code, Known, write_cached
 from liverseg.training.datasets import LabeledScan, ScanLabels, standard_label
 from liverseg.volume import Volume
-from liverseg.writers.atomic import cannot_write, written_whole
 
 log = logging.getLogger(__name__)
 
-WINDOW = (-160.0, 240.0)
 STAGE1_SPACING = 4.0
 STAGE2_SPACING = 1.5
 COUINAUD_SPACING = 5.0
 STAGE2_MARGIN_MM = 30.0
 # Files of one grid may differ by rounding.
 SAME_GRID_MM = 0.5
-
-# What a case's files are called; the last one makes it whole.
-SEGMENTS_FILE, SLICES_FILE, GRID_FILE, CASE_FILE = "segments.npy", "slices.json", "grid.json", "case.json"
-# Kinds of cached cases.
-WHOLE, SLICES, SEGMENTS = "whole", "slices", "segments"
-
-
-class Code(IntEnum):
-    """Values of cached label maps of CTs; vessels are told apart inside the liver alone."""
-
-    BACKGROUND = 0
-    LIVER = 1
-    LESION = 2
-    PORTAL_VEIN = 3
-    HEPATIC_VEIN = 4
-    VESSEL = 5
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the labels of a case tell apart.
-
-    Attributes:
-        lesions: False where lesions are part of the liver's label.
-        vessels: "kinds" (portal and hepatic), "vessels" (kind not told) or "none" (vessels are liver).
-    """
-
-    lesions: bool = True
-    vessels: str = "none"
-
-
-@dataclass(frozen=True)
-class CachedGrid:
-    """What the voxels of a cached case are.
-
-    Attributes:
-        kind: "whole" (volumes of CTs), "slices" (chosen ones of them) or "segments" (Couinaud maps).
-        spacing_mm: of the voxels (z, y, x); None where nobody knows any more.
-        window_hu: what 0..255 stands for; None without an image, or where nobody knows any more.
-        context: slices in all that each of the slices is kept with.
-    """
-
-    kind: str
-    spacing_mm: tuple[float, float, float] | None
-    window_hu: tuple[float, float] | None = WINDOW
-    context: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CachedCase:
-    """One case: tensors (z, y, x) over memory-mapped files, and what its labels tell apart.
-
-    Attributes:
-        counted: where the label can be trusted; None for everywhere.
-        aorta: where it is; None where nobody drew it.
-    """
-
-    case: str
-    label: torch.Tensor
-    image: torch.Tensor | None
-    known: Known
-    counted: torch.Tensor | None = None
-    aorta: torch.Tensor | None = None
-
-    def on(self, device: torch.device) -> CachedCase:
-        """The case with its tensors on a device; on the CPU they stay memory-mapped."""
-        if device.type == self.label.device.type:
-            return self
-        image, counted, aorta = (
-            None if t is None else t.to(device) for t in (self.image, self.counted, self.aorta)
-        )
-        return replace(self, label=self.label.to(device), image=image, counted=counted, aorta=aorta)
-
-
-def hu_of_gray(image: np.ndarray) -> np.ndarray:
-    """HU (float32) of a cached image's uint8."""
-    return hu_of(image.astype(np.float32) / 255, WINDOW)
-
-
-def gray_of_hu(hu: np.ndarray) -> np.ndarray:
-    """A cached image's uint8 of HU, clipped to the window."""
-    return np.round(normalize_hu(hu, WINDOW) * 255).astype(np.uint8)
 
 
 def canonical_map(path: Path) -> tuple[np.ndarray, Geometry]:
@@ -336,74 +245,6 @@ def labels_on_grid(label: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray
     return resize_labels(np.ascontiguousarray(label), shape).astype(np.uint8)
 
 
-def write_cached(
-    folder: Path,
-    case: str,
-    label: np.ndarray,
-    image: np.ndarray | None,
-    known: Known,
-    counted: np.ndarray | None = None,
-    aorta: np.ndarray | None = None,
-    *,
-    segments: np.ndarray | None = None,
-    grid: CachedGrid | None = None,
-    slices: Mapping[str, Any] | None = None,
-) -> None:
-    """Write the arrays (z, y, x) of one case; its ``case.json`` comes last and makes it whole.
-
-    What was there of an earlier writing is replaced or removed.
-
-    Args:
-        segments: 1..8 beside a CT's own label.
-        grid: what the voxels are; None where nobody knows.
-        slices: the places of exported slices (:mod:`liverseg.training.slices`).
-
-    Raises:
-        UsageError: a file is in the way, the disk is full or cannot be written to.
-    """
-    place = folder / case
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        (place / CASE_FILE).unlink(missing_ok=True)
-        arrays = {"label.npy": label, "image.npy": image, "counted.npy": counted, "aorta.npy": aorta}
-        for name, array in {**arrays, SEGMENTS_FILE: segments}.items():
-            # A new file, as somebody may have the old one mapped into memory.
-            (place / name).unlink(missing_ok=True)
-            if array is not None:
-                np.save(place / name, array)
-        for name, told in ((SLICES_FILE, slices), (GRID_FILE, None if grid is None else asdict(grid))):
-            (place / name).unlink(missing_ok=True)
-            if told is not None:
-                (place / name).write_text(json.dumps(told) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(place, error) from error
-    with written_whole(place / CASE_FILE) as path:
-        path.write_text(json.dumps(asdict(known)), encoding="utf-8")
-
-
-def cached_grid(folder: Path, case: str) -> CachedGrid | None:
-    """What the voxels of a cached case are; None for a cache that does not say, such as one from before.
-
-    Raises:
-        InputRefused: its file is damaged.
-    """
-    path = folder / case / GRID_FILE
-    if not path.exists():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        spacing, window, context = (content[name] for name in ("spacing_mm", "window_hu", "context"))
-        if spacing is not None:
-            z, y, x = map(float, spacing)
-            spacing = (z, y, x)
-        if window is not None:
-            low, high = map(float, window)
-            window = (low, high)
-        return CachedGrid(str(content["kind"]), spacing, window, None if context is None else int(context))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputRefused(f"{path} is damaged ({error!r}); make the cache again") from error
-
-
 def cache_couinaud_map(path: Path, spacing: float, folder: Path) -> None:
     """Write one map of the segments 1..8 at an isotropic spacing, with a border of two empty voxels.
 
@@ -420,38 +261,3 @@ def cache_couinaud_map(path: Path, spacing: float, folder: Path) -> None:
     small = np.pad(labels_on_grid(label, shape), 2)
     grid = CachedGrid(SEGMENTS, (spacing,) * 3, window_hu=None)
     write_cached(folder, path.name.removesuffix(".nii.gz"), small, None, Known(), grid=grid)
-
-
-def cached_names(folder: Path) -> list[str]:
-    """The cases of a cache folder, sorted.
-
-    Raises:
-        InputRefused: the folder holds none.
-    """
-    names = sorted(path.parent.name for path in folder.glob(f"*/{CASE_FILE}"))
-    if not names:
-        raise InputRefused(f"no cached case in {folder}; run scripts/prepare_data.py first")
-    return names
-
-
-def with_aorta(folder: Path) -> set[str]:
-    """The cases of a cache folder whose aorta somebody drew."""
-    return {path.parent.name for path in folder.glob("*/aorta.npy")}
-
-
-def load_cached(folder: Path, case: str) -> CachedCase:
-    """One case of a cache folder; its arrays stay on disk until they are read."""
-    place = folder / case
-    known = Known(**json.loads((place / CASE_FILE).read_text(encoding="utf-8")))
-    label = _mapped(place / "label.npy")
-    if label is None:
-        raise InputRefused(f"{place} lacks its label.npy; run scripts/prepare_data.py again")
-    image, counted, aorta = (_mapped(place / f"{name}.npy") for name in ("image", "counted", "aorta"))
-    return CachedCase(case, label, image, known, counted, aorta)
-
-
-def _mapped(path: Path) -> torch.Tensor | None:
-    if not path.exists():
-        return None
-    # Copy-on-write: torch wants a writable array, the file is never changed.
-    return torch.from_numpy(np.load(path, mmap_mode="c"))

@@ -12,7 +12,7 @@ import torch
 
 from liverseg.errors import ModelError, UsageError
 from liverseg.networks import FAMILIES, size_multiple
-from liverseg.training.cache import SEGMENTS, SLICES, WHOLE, cached_grid, cached_names, with_aorta
+from liverseg.training.cached_cases import SEGMENTS, SLICES, WHOLE, cached_grid, cached_names, with_aorta
 from liverseg.training.config import RunConfig
 from liverseg.training.losses import LOSSES
 from liverseg.training.optimizers import OPTIMIZERS, SCHEDULES

@@ -8,7 +8,7 @@ import numpy as np
 
 from liverseg.errors import UsageError
 from liverseg.intensity import SYMMETRIC, UNIT, Normalization, hu_of, standardizing
-from liverseg.training.cache import WINDOW, CachedCase
+from liverseg.training.cached_cases import WINDOW, CachedCase
 
 KINDS = ("unit", "symmetric", "foreground")
 PERCENTILES = (0.5, 99.5)

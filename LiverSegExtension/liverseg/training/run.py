@@ -18,7 +18,7 @@ from liverseg.errors import InputRefused, UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
 from liverseg.training.beginning import Beginning, begin_with, has_coarser_outputs, read_beginning
 from liverseg.training.burden import with_clinical_table
-from liverseg.training.cache import CachedCase, cached_names, load_cached, with_aorta
+from liverseg.training.cached_cases import CachedCase, cached_names, load_cached, with_aorta
 from liverseg.training.checkpoints import BEST, LAST, WholeCheckpoints, told_plainly
 from liverseg.training.config import DataConfig, RunConfig
 from liverseg.training.config_checks import check_config, check_grid, check_judging

@@ -10,7 +10,7 @@ import cc3d
 import numpy as np
 import torch
 
-from liverseg.training.cache import CachedCase, Code
+from liverseg.training.cached_cases import CachedCase, Code
 from liverseg.training.persons import person_of
 
 # So many voxels of a class are remembered a case; more add nothing to where patches can lie.
@@ -46,7 +46,7 @@ class Places:
 
     @staticmethod
     def of(case: CachedCase) -> Places:
-        """Those of a case with labels of :class:`~liverseg.training.cache.Code`."""
+        """Those of a case with labels of :class:`~liverseg.training.cached_cases.Code`."""
         label = case.label.cpu().numpy()
         rng = np.random.default_rng(0)
         liver = _some(np.argwhere(label > 0), rng)

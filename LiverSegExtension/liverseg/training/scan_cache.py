@@ -14,16 +14,12 @@ from liverseg.geometry import Geometry, bounding_box
 from liverseg.resample import grid_for_spacing
 from liverseg.training.cache import (
     SAME_GRID_MM,
-    SEGMENTS_FILE,
-    WHOLE,
-    CachedGrid,
-    Known,
     canonical_scan,
     gray_on_grid,
     labels_on_grid,
     segments_map,
-    write_cached,
 )
+from liverseg.training.cached_cases import SEGMENTS_FILE, WHOLE, CachedGrid, Known, write_cached
 from liverseg.training.datasets import LabeledScan
 from liverseg.training.road_config import ScanConfig
 

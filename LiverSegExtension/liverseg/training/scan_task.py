@@ -10,7 +10,7 @@ import torch
 
 from liverseg.errors import InputRefused
 from liverseg.training import augment
-from liverseg.training.cache import CachedCase, Code
+from liverseg.training.cached_cases import CachedCase, Code
 from liverseg.training.road_config import ScanConfig
 from liverseg.training.sampling import Places, with_tissue
 from liverseg.training.tasks import Groups, Sample, Task

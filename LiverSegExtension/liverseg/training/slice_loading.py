@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from liverseg.training.cache import STAGE2_SPACING, CachedCase, Code
+from liverseg.training.cache import STAGE2_SPACING
+from liverseg.training.cached_cases import CachedCase, Code
 from liverseg.training.slices import STILL, PlaneChange, SliceCase, slice_sample
 from liverseg.training.tasks import Groups, Sample, Task
 
@@ -18,8 +19,8 @@ from liverseg.training.tasks import Groups, Sample, Task
 class SliceTask(Task):
     """Liver and lesions on exported slices: the samples of stage 2 without stage 1's liver.
 
-    ``cases`` are exported ones (:func:`liverseg.training.cache.load_cached` reads them); of ``patch`` the
-    first number is 1. A slice is drawn by the shares: one with a lesion, one with liver, or any.
+    ``cases`` are exported ones (:func:`liverseg.training.cached_cases.load_cached` reads them); of ``patch``
+    the first number is 1. A slice is drawn by the shares: one with a lesion, one with liver, or any.
     """
 
     spacing_mm = STAGE2_SPACING
@@ -68,7 +69,7 @@ class SliceRows:
 
     @staticmethod
     def of(case: CachedCase) -> SliceRows:
-        """Those of a case with labels of :class:`~liverseg.training.cache.Code`."""
+        """Those of a case with labels of :class:`~liverseg.training.cached_cases.Code`."""
         label = case.label.cpu().numpy()
         flat = label.reshape(len(label), -1)
         lesion, liver = (flat == Code.LESION).any(axis=1), (flat > 0).any(axis=1)

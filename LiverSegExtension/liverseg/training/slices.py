@@ -23,14 +23,14 @@ from liverseg.errors import InputRefused, UsageError
 from liverseg.resample import grid_for_spacing, resize_mask
 from liverseg.slicewise import neighbor_numbers, stack_slices
 from liverseg.training import augment
-from liverseg.training.cache import (
+from liverseg.training.cache import gray_on_grid
+from liverseg.training.cached_cases import (
     SLICES,
     SLICES_FILE,
     CachedCase,
     CachedGrid,
     Known,
     cached_grid,
-    gray_on_grid,
     load_cached,
     write_cached,
 )

@@ -14,15 +14,8 @@ from liverseg.errors import InputRefused
 from liverseg.intensity import hu_of, normalize_hu
 from liverseg.shape_input import shape_input
 from liverseg.training import augment
-from liverseg.training.cache import (
-    COUINAUD_SPACING,
-    STAGE1_SPACING,
-    STAGE2_SPACING,
-    WINDOW,
-    CachedCase,
-    Code,
-    Known,
-)
+from liverseg.training.cache import COUINAUD_SPACING, STAGE1_SPACING, STAGE2_SPACING
+from liverseg.training.cached_cases import WINDOW, CachedCase, Code, Known
 from liverseg.training.sampling import CaseDraw, Places, Shares, with_tissue
 from liverseg.training.synth.planted import plant_lesions
 

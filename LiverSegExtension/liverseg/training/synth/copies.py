@@ -9,7 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from liverseg.errors import InputRefused, UsageError
-from liverseg.training.cache import STAGE2_SPACING, WHOLE, WINDOW, cached_grid, cached_names
+from liverseg.training.cache import STAGE2_SPACING
+from liverseg.training.cached_cases import WHOLE, WINDOW, cached_grid, cached_names
 from liverseg.training.splits import cases_to_learn_from
 
 log = logging.getLogger(__name__)

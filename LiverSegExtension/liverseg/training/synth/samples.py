@@ -10,13 +10,12 @@ import numpy as np
 from liverseg.errors import InputRefused
 from liverseg.geometry import bounding_box
 from liverseg.resample import grid_for_spacing, resize_mask
-from liverseg.training.cache import (
+from liverseg.training.cache import gray_on_grid, labels_on_grid
+from liverseg.training.cached_cases import (
     WHOLE,
     CachedGrid,
     Known,
     cached_grid,
-    gray_on_grid,
-    labels_on_grid,
     load_cached,
     write_cached,
 )
@@ -77,7 +76,7 @@ def make_sample(
 
 
 def write_sample(sample: TrainingSample, folder: Path) -> Path:
-    """Write a sample as a case of a cache folder (:mod:`liverseg.training.cache`); returns its folder.
+    """Write a sample as a case of a cache folder (:mod:`liverseg.training.cached_cases`); returns its folder.
 
     Raises:
         UsageError: the folder cannot be made or written to.
