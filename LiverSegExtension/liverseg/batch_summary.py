@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from liverseg.errors import LiverSegError
 from liverseg.writers.atomic import written_whole
 
 DONE, NO_LIVER, FAILED, PENDING = "done", "no liver", "failed", "pending"
@@ -56,10 +57,10 @@ class CaseRow:
 def reason_of(error: Exception) -> str:
     """Why a case failed, in one line for a file that is kept.
 
-    Errors that tell free text of DICOM headers, which may name the patient, say the same without it in
-    ``without_names`` (:class:`liverseg.dicom.SeriesRefused`).
+    What may name the patient is left out (:class:`liverseg.errors.LiverSegError`).
     """
-    return " ".join(str(getattr(error, "without_names", error)).split())
+    told = error.without_names if isinstance(error, LiverSegError) else None
+    return " ".join((str(error) if told is None else told).split())
 
 
 def write_summary(rows: Sequence[CaseRow], path: Path) -> None:

@@ -227,7 +227,7 @@ def _pixels(stack: Stack) -> np.ndarray:
             stack.info,
         )
         # A file may be called by the patient's name.
-        refused.without_names = refused.without_names.replace(where, "", 1)
+        refused.without_names = str(refused.without_names).replace(where, "", 1)
         raise refused from error
     columns, rows, slices = stack.info.size
     if array.shape != (slices, rows, columns):

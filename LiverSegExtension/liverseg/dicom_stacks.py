@@ -8,6 +8,7 @@ SliceLocation. No patient name is read or kept.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,9 +22,12 @@ from pydicom.errors import InvalidDicomError
 
 from liverseg.checks import FEWEST_SLICES
 from liverseg.errors import InputRefused
+from liverseg.file_headers import cannot_open
 
 log = logging.getLogger(__name__)
 
+# Folders in the root of a disk that belong to the system, and that nobody else may open.
+OF_THE_DISK = {"System Volume Information", "$RECYCLE.BIN", "lost+found"}
 # Slices nearer to each other than this lie at the same place (a second phase or a second reconstruction).
 SAME_PLACE_MM = 0.01
 # A gap of this many median gaps means that a slice is missing.
@@ -37,6 +41,18 @@ _TAGS = [
     *("PixelSpacing", "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
+
+
+class NotOpened(InputRefused):
+    """A refusal that names a file or folder of a series, which may be called by the patient's name.
+
+    Attributes:
+        without_names: the same without the name, for files that are kept.
+    """
+
+    def __init__(self, shown: object, kind: str, error: OSError) -> None:
+        super().__init__(str(cannot_open(shown, error)))
+        self.without_names = str(cannot_open(f"A {kind} of the series", error))
 
 
 @dataclass(frozen=True)
@@ -121,11 +137,11 @@ def stacks_of(folder: Path) -> list[Stack]:
     """All series of a folder and its subfolders that hold images, by series number.
 
     Raises:
-        InputRefused: the folder is missing, empty or holds no DICOM images.
+        InputRefused: the folder is missing, empty, cannot be read or holds no DICOM images.
     """
     if not folder.is_dir():
         raise InputRefused(f"{folder} is no folder: give the folder that holds the DICOM files.")
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    files = _files_below(folder)
     if not files:
         raise InputRefused(f"{folder} is an empty folder: give the folder that holds the DICOM files.")
     by_series: dict[str, dict[str, tuple[Path, Dataset]]] = defaultdict(dict)
@@ -142,6 +158,26 @@ def stacks_of(folder: Path) -> list[Stack]:
     log.info("%d DICOM series found", len(stacks))
     unknown = 1 << 31
     return sorted(stacks, key=lambda s: (unknown if s.info.number is None else s.info.number, s.info.uid))
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """All files of a folder and its subfolders, sorted.
+
+    Raises:
+        InputRefused: a folder cannot be looked into. Left out, a part of a series would pass for all of it.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    try:
+        paths = []
+        for place, folders, names in os.walk(folder, onerror=fail):
+            folders[:] = [name for name in folders if name not in OF_THE_DISK]
+            paths += [Path(place, name) for name in names]
+        return sorted(path for path in paths if path.is_file())
+    except OSError as error:
+        raise NotOpened(error.filename or folder, "folder", error) from error
 
 
 def images_among(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
@@ -167,7 +203,7 @@ def _header(path: Path) -> Dataset | None:
     except (InvalidDicomError, EOFError):
         return None
     except OSError as error:
-        raise InputRefused(f"A file of the folder cannot be opened ({error.strerror}).") from error
+        raise NotOpened(path.name, "file", error) from error
 
 
 def _numbers(header: Dataset, keyword: str, count: int) -> np.ndarray | None:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 
 class LiverSegError(Exception):
-    """Base of all expected errors. ``exit_code`` is what the shell gets."""
+    """Base of all expected errors.
+
+    Attributes:
+        exit_code: what the shell gets.
+        without_names: the same line without free text of headers and names of files, which may be a
+            patient's, for files that are kept; None where it holds none.
+    """
 
     exit_code = 3
+    without_names: str | None = None
 
 
 class UsageError(LiverSegError):

@@ -1,9 +1,9 @@
-"""What the header of a volume file says before ITK mends it.
+"""What a volume file says before ITK mends it.
 
 ITK reads a NIfTI spacing of 0 or NaN as 1 mm, a negative spacing as a flipped axis, a file that was cut off
-as if the rest were zeros, and a NaN voxel as 0, which is water. A measurement made from such a volume is
-invented, so the headers are looked at first. Field offsets: nifti1.h and nifti2.h
-(https://nifti.nimh.nih.gov); MetaImage and NRRD headers are text
+as if the rest were zeros, packed voxels without a look at their checksum, and a NaN voxel as 0, which is
+water. A measurement made from such a volume is invented, so the files are looked at first. Field offsets:
+nifti1.h and nifti2.h (https://nifti.nimh.nih.gov); MetaImage and NRRD headers are text
 (https://teem.sourceforge.net/nrrd/format.html).
 """
 
@@ -15,6 +15,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -28,6 +29,10 @@ _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
 _UNIT_MM = 2
 _FLOAT_DATATYPES = {16: "f4", 64: "f8"}
 _BLOCK_BYTES = 1 << 22
+# Of packed bytes: empty label maps unpack to a thousand times as many.
+_PACKED_BLOCK_BYTES = 1 << 16
+# zlib's word for either of its two forms, with a zlib or a gzip header.
+_ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +81,9 @@ def check_header(path: Path) -> NiftiHeader | None:
         The header of a NIfTI file, None for the other formats.
 
     Raises:
-        InputRefused: not an image of that format, cut off, or with a zero, negative or NaN spacing or a
-            singular matrix.
+        InputRefused: not an image of that format, damaged, cut off, or with a zero, negative or NaN spacing
+            or a singular matrix.
+        OSError: it cannot be opened.
     """
     if path.stat().st_size == 0:
         raise InputRefused(f"{path.name} is empty (0 bytes): copy or export it again.")
@@ -96,6 +102,16 @@ def check_header(path: Path) -> NiftiHeader | None:
     else:
         _check_metaimage(path, text)
     return None
+
+
+def cannot_open(shown: object, error: OSError) -> InputRefused:
+    """The refusal of a file or folder that the system does not open; ``shown`` is what to call it."""
+    if isinstance(error, PermissionError):
+        return InputRefused(
+            f"{shown} cannot be opened: permission to read is missing; ask its owner, or give a copy that "
+            "you may read."
+        )
+    return InputRefused(f"{shown} cannot be opened ({error.strerror or error}).")
 
 
 def _open(path: Path) -> gzip.GzipFile:
@@ -117,7 +133,7 @@ def _nifti_header(path: Path) -> NiftiHeader:
     try:
         with _open(path) as file:
             raw = file.read(_NIFTI2_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _not_an_image(path, "NIfTI") from error
     for order in "<>":
         if len(raw) >= _NIFTI1_BYTES and struct.unpack_from(order + "i", raw)[0] == _NIFTI1_BYTES:
@@ -180,25 +196,39 @@ def _check_matrix(path: Path, matrix: np.ndarray) -> None:
 
 def _check_nifti_length(path: Path, header: NiftiHeader) -> None:
     """Refuse a file with fewer bytes than its header promises; ITK would fill the rest."""
-    wanted = header.data_offset + header.data_bytes
     with path.open("rb") as file:
-        if file.read(2) != _GZIP_MAGIC:
-            if path.stat().st_size < wanted:
-                raise _cut_off(path)
-            return
-        # The last four bytes of a gzip member are its unpacked size modulo 2^32 (RFC 1952): right for
-        # nearly all files, and the others are unpacked to be sure.
-        file.seek(-4, 2)
-        if struct.unpack("<I", file.read(4))[0] == wanted % 2**32:
-            return
+        packed = file.read(2) == _GZIP_MAGIC
+        file.seek(0)
+        length = _gzip_length(path, file) if packed else path.stat().st_size
+    if length < header.data_offset + header.data_bytes:
+        raise _cut_off(path)
+
+
+def _gzip_length(path: Path, file: BinaryIO) -> int:
+    """How many bytes the rest of a file unpacks to, all of which the checksums at its end are held against.
+
+    Raises:
+        InputRefused: it is damaged or cut off.
+    """
     length = 0
     try:
-        with gzip.open(path, "rb") as unpacked:
+        with gzip.GzipFile(fileobj=file) as unpacked:
             while block := unpacked.read(_BLOCK_BYTES):
                 length += len(block)
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _cut_off(path) from error
-    if length < wanted:
+    return length
+
+
+def _check_zlib(path: Path, file: BinaryIO) -> None:
+    """Refuse a file whose rest is no whole zlib stream with the right checksum at its end."""
+    stream = zlib.decompressobj(_ZLIB_OR_GZIP)
+    try:
+        while not stream.eof and (block := file.read(_PACKED_BLOCK_BYTES)):
+            stream.decompress(block)
+    except zlib.error as error:
+        raise _cut_off(path) from error
+    if not stream.eof:
         raise _cut_off(path)
 
 
@@ -229,7 +259,8 @@ def _number(text: str) -> float:
 def _check_nrrd(path: Path, text: str) -> None:
     if not text.startswith("NRRD"):
         raise _not_an_image(path, "NRRD")
-    header = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
+    end = re.search(r"\r?\n\r?\n", text)
+    header = text[: end.start()] if end else text
     spacings = re.search(r"^spacings:(.*)$", header, re.MULTILINE)
     if spacings:
         values = [_number(v) for v in spacings[1].split()]
@@ -245,6 +276,22 @@ def _check_nrrd(path: Path, text: str) -> None:
             if np.isfinite(matrix).all():
                 _check_spacing(path, tuple(np.linalg.norm(matrix, axis=1)))
             _check_matrix(path, matrix.T)
+    if re.search(r"^encoding:\s*(gzip|gz)\s*$", header, re.MULTILINE | re.IGNORECASE):
+        _check_nrrd_packed(path, header, end.end() if end else None)
+
+
+def _check_nrrd_packed(path: Path, header: str, data_offset: int | None) -> None:
+    """Refuse damaged voxels, packed with gzip after the header or in one file beside it."""
+    if re.search(r"^(line|byte) ?skip:\s*[^0\s]", header, re.MULTILINE | re.IGNORECASE):
+        return
+    beside = re.search(r"^data ?file:\s*(.*?)\s*$", header, re.MULTILINE | re.IGNORECASE)
+    if beside and (path.parent / beside[1]).is_file():
+        with (path.parent / beside[1]).open("rb") as file:
+            _gzip_length(path, file)
+    elif not beside and data_offset is not None:
+        with path.open("rb") as file:
+            file.seek(data_offset)
+            _gzip_length(path, file)
 
 
 def _check_metaimage(path: Path, text: str) -> None:
@@ -261,5 +308,12 @@ def _check_metaimage(path: Path, text: str) -> None:
             _check_matrix(path, np.array(values).reshape(3, 3).T)
             break
     data = fields["ElementDataFile"]
-    if data not in ("LOCAL", "LIST") and "%" not in data and not (path.parent / data).is_file():
+    if data.startswith("LIST") or "%" in data:
+        return
+    local = data == "LOCAL"
+    if not local and not (path.parent / data).is_file():
         raise InputRefused(f"{path.name}: its voxels should lie in {data} beside it, which is missing.")
+    if fields.get("CompressedData", "").lower() == "true" and fields.get("HeaderSize", "0") == "0":
+        with (path if local else path.parent / data).open("rb") as file:
+            file.seek(text.find("\n", text.index("ElementDataFile")) + 1 if local else 0)
+            _check_zlib(path, file)

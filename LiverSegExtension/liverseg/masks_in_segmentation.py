@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from liverseg import labels, segment_tags
 from liverseg.case import CouinaudMethod, Masks
 from liverseg.errors import InputRefused
+from liverseg.file_headers import cannot_open, check_header
 from liverseg.given_masks import ReadMasks, is_lesion_id
 from liverseg.images import geometry_of
 from liverseg.label_grids import onto_grid
@@ -20,7 +21,10 @@ from liverseg.volume import Volume
 def read_segmentation(path: Path, ct: Volume) -> ReadMasks:
     """The masks of a segmentation; see :func:`liverseg.masks_reading.read_masks`."""
     try:
+        check_header(path)
         image = sitk.ReadImage(str(path))
+    except OSError as error:
+        raise cannot_open(path.name, error) from error
     except RuntimeError as error:
         raise InputRefused(
             f"{path.name} cannot be read as a NRRD file; save it again from 3D Slicer"

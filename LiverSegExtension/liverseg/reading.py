@@ -14,7 +14,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from liverseg.errors import InputRefused, UsageError
-from liverseg.file_headers import WHAT_TO_GIVE, NiftiHeader, check_header, non_finite_voxels, suffix_of
+from liverseg.file_headers import (
+    WHAT_TO_GIVE,
+    NiftiHeader,
+    cannot_open,
+    check_header,
+    non_finite_voxels,
+    suffix_of,
+)
 from liverseg.geometry import Geometry
 from liverseg.gray_values import gray_values
 from liverseg.images import geometry_of, quiet_itk, to_sitk
@@ -95,7 +102,11 @@ def describe_input(ct: Volume) -> dict[str, object]:
 
 
 def _check_exists(path: Path) -> None:
-    if not path.exists():
+    try:
+        there = path.exists()
+    except PermissionError as error:
+        raise cannot_open(path, error) from error
+    if not there:
         raise InputRefused(f"{path} does not exist: {WHAT_TO_GIVE}.")
 
 
@@ -114,7 +125,7 @@ def _read_file(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
         if header is not None and array.dtype.kind == "f":
             array.reshape(-1)[non_finite_voxels(path, header)] = np.nan
     except OSError as error:
-        raise InputRefused(f"{path.name} cannot be opened ({error.strerror or error}).") from error
+        raise cannot_open(path.name, error) from error
     except RuntimeError as error:
         raise InputRefused(f"{path.name} cannot be read as an image: copy or export it again.") from error
     geometry = geometry_of(image)

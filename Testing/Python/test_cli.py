@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from liverseg.cli import main
+from liverseg.cli import commands, main
+from liverseg.cli.console import stop_asked
+from liverseg.errors import UsageError
 from liverseg.phantom import make_phantom, write_nifti
 from liverseg.phantom_other import make_head_phantom, make_knee_phantom, water_box
 from liverseg.reading import to_sitk
@@ -236,3 +239,169 @@ def test_termination_ends_a_run_in_130_with_nothing_written(patient, tmp_path):
     assert process.wait(timeout=60) == 130
     assert time.monotonic() - began < 30
     assert not out.exists() or not any(out.iterdir())
+
+
+# --- names, stops and outputs -------------------------------------------------------------------------
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["check", f"{LONG}.nii.gz"], ["series", LONG], ["validate", LONG], ["models", "--folder", LONG]),
+        *(["compare", LONG, LONG, "-o", "out"], ["couinaud", "liver.nii.gz", "-o", f"{LONG}.nii.gz"]),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_name_longer_than_the_system_allows_is_one_plain_line(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    # Newer Pythons take such a name for one that is not there.
+    assert main(words) in (2, 3)
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "unexpected" not in said and "Errno" not in said
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path, capsys):
+    assert main(["models", "--folder", str(tmp_path / "nowhere")]) == 3
+    assert "is no folder" in capsys.readouterr().err
+    assert main(["models", "--folder", str(tmp_path), "--json"]) == 3
+    told = capsys.readouterr()
+    assert json.loads(told.out) == []
+    assert "no model in" in told.err and "card.json" in told.err
+
+
+def press() -> None:
+    """Ctrl+C."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def ran(monkeypatch: pytest.MonkeyPatch, work) -> int:
+    """The exit code of a command that does this work."""
+    monkeypatch.setitem(commands.COMMANDS, "devices", lambda parsed, listener: work(listener))
+    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    code = main(["devices"])
+    assert before == (signal.getsignal(signal.SIGINT), sys.unraisablehook), "a program's own are given back"
+    return code
+
+
+@pytest.mark.parametrize("error", [ImportError("numpy.core failed to import"), UsageError("pip install it")])
+def test_an_interrupt_of_which_a_library_makes_another_error_is_a_cancel(error, monkeypatch, capsys):
+    def work(listener) -> int:
+        try:
+            press()
+        except KeyboardInterrupt:
+            raise error from None
+        return 0
+
+    assert ran(monkeypatch, work) == 130
+    assert capsys.readouterr().err == "liverseg: cancelled\n"
+    assert stop_asked()
+
+
+def test_an_interrupt_that_a_library_swallows_ends_the_work_at_its_next_word(monkeypatch, capsys):
+    class Dropped:
+        def __del__(self) -> None:
+            press()
+
+    def work(listener) -> int:
+        Dropped()
+        listener(0.5, "half")
+        return 0
+
+    assert ran(monkeypatch, work) == 130
+    assert capsys.readouterr().err == "liverseg: cancelled\n"
+    assert ran(monkeypatch, lambda listener: 0) == 0, "the next command knows nothing of it"
+
+
+def test_a_second_press_does_not_interrupt_the_tidying_up(monkeypatch):
+    tidy = []
+
+    def work(listener) -> int:
+        try:
+            press()
+        finally:
+            press()
+            tidy.append(True)
+        return 0
+
+    assert ran(monkeypatch, work) == 130
+    assert tidy
+
+
+def test_an_interrupt_during_the_imports_is_a_cancel(monkeypatch, capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("liverseg.cli.parser.build_parser", interrupted)
+    assert main(["devices"]) == 130
+    assert capsys.readouterr().err == "liverseg: cancelled\n"
+
+
+def process_of(work: str, *words: str, **settings) -> subprocess.CompletedProcess[str]:
+    """A process of its own whose command ``devices`` does this work; no library is loaded."""
+    code = f"""
+        import atexit, os, signal, sys, types
+
+        def press():
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def work(parsed, listener):
+            {work}
+            return 0
+
+        sys.modules["liverseg.cli.commands"] = types.SimpleNamespace(COMMANDS={{"devices": work}})
+        from liverseg.cli import main
+        sys.argv = ["liverseg", *{list(words)!r}]
+        sys.exit(main())
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "LiverSegExtension")}
+    environment |= settings.pop("env", {})
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | settings
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], check=False, env=environment, **settings
+    )
+
+
+def test_further_presses_after_the_cancel_are_not_heard():
+    ended = process_of("atexit.register(press); press()", "devices")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "liverseg: cancelled\n")
+
+
+SAID = {"plain": ["devices"], "json": ["devices", "--json-progress"], "help": ["--help"]}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("words", SAID.values(), ids=SAID)
+def test_a_full_output_is_one_line_and_exit_2(words):
+    with Path("/dev/full").open("w") as full:
+        ended = process_of("listener.done('', ['cpu'])", *words, stdout=full)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "standard output cannot be written to" in ended.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such descriptors")
+@pytest.mark.parametrize("words", [SAID["plain"], SAID["json"]], ids=["plain", "json"])
+def test_a_closed_output_is_refused_before_the_work(words):
+    ended = process_of("print('worked', file=sys.stderr)", *words, preexec_fn=lambda: os.close(1))
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "standard output is closed" in ended.stderr
+
+
+@pytest.mark.parametrize("words", [SAID["plain"], SAID["json"]], ids=["plain", "json"])
+def test_when_the_reader_leaves_the_end_is_quiet(words):
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        ended = process_of("listener.done('', ['cpu'])", *words, stdout=write)
+    finally:
+        os.close(write)
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_what_the_outputs_encoding_lacks_is_told_as_numbers():
+    ended = process_of(r"listener.done('', ['\xfc'])", "devices", env={"PYTHONIOENCODING": "ascii"})
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "\\xfc\n", "")

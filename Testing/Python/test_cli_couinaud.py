@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,39 @@ def test_bad_guides_are_refused_and_nothing_is_written(patient, tmp_path):
     assert couinaud(patient, out, "--vessels", str(patient / "ct.nii.gz")) == 3
     assert couinaud(patient, out, "--save-landmarks", str(tmp_path / "points.json")) == 2
     assert not out.exists()
+
+
+@pytest.mark.parametrize("flag", ["--report", "--save-landmarks"])
+def test_two_outputs_of_one_name_are_refused(patient, tmp_path, monkeypatch, capsys, flag):
+    monkeypatch.chdir(tmp_path)
+    out, same = Path("c.nii.gz"), tmp_path / "c.nii.gz"
+    if flag == "--save-landmarks":
+        monkeypatch.setattr("liverseg.cli.couinaud.LANDMARK_SUFFIX", ".nii.gz")
+    assert couinaud(patient, out, flag, str(same), "--overwrite") == 2
+    assert "are one file" in capsys.readouterr().err
+    assert not same.exists()
+
+
+@pytest.mark.parametrize("name", ["folder", "file/report.json", f"{'n' * 250}.json"])
+def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path, capsys, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    words = ["couinaud", str(tmp_path / "no_mask.nii.gz"), "-o", str(tmp_path / "new" / "c.nii.gz")]
+    assert main([*words, "--report", str(tmp_path / name), "--overwrite"]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1 and "no_mask" not in said
+    assert not (tmp_path / "new").exists()
+
+
+def test_when_one_output_fails_none_appears(patient, tmp_path, monkeypatch, capsys):
+    def full(split: object, bundle: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("liverseg.cli.couinaud._report", full)
+    options = ["--report", str(tmp_path / "report.json"), "--save-landmarks", str(tmp_path / "p.mrk.json")]
+    assert couinaud(patient, tmp_path / "c.nii.gz", *options) == 2
+    assert "report.json: no space left" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_measure_splits_by_the_method_asked_for_when_the_masks_hold_no_segments(patient, phantom, tmp_path):
@@ -201,3 +235,12 @@ def write_like(image: sitk.Image, array: np.ndarray, path: Path) -> None:
     written = sitk.GetImageFromArray(array)
     written.CopyInformation(image)
     sitk.WriteImage(written, str(path))
+
+
+def test_the_mask_is_never_replaced_by_its_own_segments(tmp_path: Path, capfd) -> None:
+    mask = tmp_path / "liver.nii.gz"
+    mask.write_bytes(b"mine")
+    again = tmp_path / "x" / ".." / "liver.nii.gz"
+    assert main(["couinaud", str(mask), "-o", str(again), "--overwrite"]) == 2
+    assert "is an input of the same command" in capfd.readouterr().err
+    assert mask.read_bytes() == b"mine"

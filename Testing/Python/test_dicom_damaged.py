@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from dicom_files import ENHANCED_CT, EVEN_Z, STRAIGHT, image, refusal, stored_values, write_series
 from liverseg.dicom import list_series
+from liverseg.errors import InputRefused
 from liverseg.reading import read_volume
 
 
@@ -84,6 +86,66 @@ def test_damaged_pixels_are_refused_without_noise(tmp_path: Path, capfd: pytest.
 
     assert "cannot be read" in refusal(tmp_path)
     assert capfd.readouterr().err == ""
+
+
+def test_a_damaged_file_is_named_on_the_screen_and_nowhere_else(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    path = sorted(tmp_path.iterdir())[3]
+    path.write_bytes(path.read_bytes()[:-60])
+
+    with pytest.raises(InputRefused) as caught:
+        read_volume(tmp_path)
+
+    kept = caught.value.without_names  # type: ignore[attr-defined]
+    assert f"The pixels in {path.name} of series" in str(caught.value)
+    assert kept.startswith("The pixels of series")
+    assert path.name not in kept and "PORTAL" not in kept
+
+
+def test_a_damaged_multi_frame_file_is_named(tmp_path: Path) -> None:
+    enhanced(range(5))[0].save_as(tmp_path / "one_file", enforce_file_format=True)
+    (tmp_path / "one_file").write_bytes((tmp_path / "one_file").read_bytes()[:-60])
+
+    assert "The pixels in one_file of series" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["series", "part"])
+def test_a_folder_that_may_not_be_read_is_told_so_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A series without the slices of one subfolder would be measured as a shorter one."""
+    write_series(tmp_path / "series")
+    write_series(tmp_path / "series" / "part", uid="1.2.3.2", number=2)
+    allowed = os.scandir
+
+    def closed(folder: str) -> object:
+        if Path(folder).name == name:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return allowed(folder)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    message = refusal(tmp_path / "series")
+    assert f"{name} cannot be opened: permission to read is missing" in message
+
+
+def test_a_file_of_a_series_that_may_not_be_read_is_named_on_the_screen_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_series(tmp_path)
+    path = sorted(tmp_path.iterdir())[3]
+    allowed = pydicom.dcmread
+
+    def closed(opened: Path, **options: object) -> Dataset:
+        if opened == path:
+            raise PermissionError(13, "Permission denied", str(opened))
+        return allowed(opened, **options)
+
+    monkeypatch.setattr(pydicom, "dcmread", closed)
+    with pytest.raises(InputRefused) as caught:
+        list_series(tmp_path)
+    said = "cannot be opened: permission to read is missing"
+    assert f"{path.name} {said}" in str(caught.value)
+    assert caught.value.without_names.startswith(f"A file of the series {said}")  # type: ignore[attr-defined]
 
 
 def enhanced(frame_order: Sequence[int]) -> tuple[Dataset, np.ndarray]:

@@ -267,6 +267,74 @@ def test_a_gzip_of_two_members_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_volume(tmp_path / "ct.nii.gz").array.transpose(2, 1, 0), HU_IJK)
 
 
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha", ".mhd"])
+@pytest.mark.parametrize("read", [read_volume, read_labels])
+def test_packed_voxels_that_were_changed_are_refused_although_their_number_is_right(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str, read: Callable[[Path], object]
+) -> None:
+    """ITK reads on over the damage, and does not look at the checksum."""
+    path = tmp_path / f"ct{suffix}"
+    image = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 9, (20, 40, 50)).astype(np.int16))
+    sitk.WriteImage(image, str(path), True)
+    if suffix == ".nii":
+        # A packed file without the suffix that says so; ITK would not take it.
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    elif read is read_labels:
+        assert read_labels(path)[0].shape == (20, 40, 50)
+    packed = path.with_suffix(".zraw") if suffix == ".mhd" else path
+    data = bytearray(packed.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    packed.write_bytes(data)
+
+    assert "damaged" in refusal(path, read)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_changed_checksum_alone_is_damage(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "ct.nii.gz")
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1
+    path.write_bytes(data)
+
+    assert "damaged" in refusal(path)
+
+
+def test_packed_nrrd_voxels_beside_their_header_are_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "ct.nhdr.nrrd"
+    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 5 6 7\nendian: little\nencoding: gzip\n"
+    path.write_text(header + "data file: ct.raw.gz\n")
+    (tmp_path / "ct.raw.gz").write_bytes(gzip.compress(HU_IJK.tobytes())[:-8] + bytes(8))
+
+    assert "damaged" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_a_file_that_may_not_be_read_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = tmp_path / f"ct{suffix}"
+    sitk.WriteImage(sitk.GetImageFromArray(HU_IJK), str(path))
+    allowed = Path.open
+
+    def closed(self: Path, *arguments: object, **options: object) -> object:
+        if self == path:
+            raise PermissionError(13, "Permission denied", str(self))
+        return allowed(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", closed)
+    assert f"{path.name} cannot be opened: permission to read is missing" in refusal(path)
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "exists", closed)
+    assert "permission to read is missing" in refusal(tmp_path / "ct.nii.gz")
+
+
 def test_2d_4d_color_and_vector_images_are_refused(tmp_path: Path) -> None:
     flat = write_nifti(tmp_path / "flat.nii", HU_IJK[:, :, 0])
     phases = write_nifti(tmp_path / "phases.nii", np.stack([HU_IJK] * 3, axis=-1))

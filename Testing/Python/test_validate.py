@@ -82,6 +82,15 @@ def test_what_is_no_json_is_refused(tmp_path: Path, capsys, text: str) -> None:
     assert "is not there" in capsys.readouterr().err
 
 
+def test_a_report_that_may_not_be_read_is_told_so(tmp_path: Path, capsys, monkeypatch) -> None:
+    def closed(self: Path, **options: object) -> str:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    assert main(["validate", str(tmp_path / "report.json")]) == 3
+    assert "cannot be opened: permission to read is missing" in capsys.readouterr().err
+
+
 def test_without_jsonschema_there_is_one_clear_line(tmp_path: Path, capsys, monkeypatch) -> None:
     path = write_case(make_case(), tmp_path, ["report"])["report"]
     monkeypatch.setitem(sys.modules, "jsonschema", None)

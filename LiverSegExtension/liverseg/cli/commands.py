@@ -23,7 +23,7 @@ from liverseg.cli.evaluate import run_compare_scores, run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
 from liverseg.cli.validate import run_validate
 from liverseg.couinaud import doubts_of_given
-from liverseg.errors import InputRefused, LiverSegError
+from liverseg.errors import InputRefused, LiverSegError, ModelError
 from liverseg.masks_reading import ReadMasks, read_masks
 from liverseg.measure import measure
 from liverseg.reading import describe_input, read_labels, read_volume
@@ -257,6 +257,8 @@ def run_check(arguments: argparse.Namespace, listener: Listener) -> int:
 
 def run_models(arguments: argparse.Namespace, listener: Listener) -> int:
     """The installed bundles or those of a folder, their weights checked against the cards."""
+    if arguments.folder and not arguments.folder.is_dir():
+        raise ModelError(f"{arguments.folder} is no folder; give that of a model, or one that holds some")
     rows, lines = [], []
     for bundle in bundles_in(arguments.folder) if arguments.folder else installed_bundles():
         intact = all(
@@ -266,12 +268,12 @@ def run_models(arguments: argparse.Namespace, listener: Listener) -> int:
         rows.append({"name": bundle.name, "networks": sorted(bundle.networks), "intact": intact})
         state = "weights intact" if intact else "WEIGHTS DAMAGED"
         lines.append(f"{bundle.name}: {', '.join(sorted(bundle.networks))} ({state})")
-    listener.done(
-        "",
-        [json.dumps(rows, indent=2)]
-        if arguments.json
-        else lines or [f"no model in {arguments.folder or 'Resources/Models'}"],
-    )
+    listener.done("", [json.dumps(rows, indent=2)] if arguments.json else lines)
+    if not rows:
+        raise ModelError(
+            f"no model in {arguments.folder or 'Resources/Models'}; a model is a folder with a card.json: "
+            "give that, or one that holds some"
+        )
     if any(not row["intact"] for row in rows):
         raise LiverSegError("a model's weights are damaged; copy its bundle again")
     return DONE

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 METHOD_NAMES = ("shape", "vessels", "landmarks")
 LANDMARK_SUFFIX = ".mrk.json"
+# File systems take 255 bytes, and the temporary name beside the real one is longer by 15.
+LONGEST_NAME_BYTES = 240
 
 
 def add_couinaud(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -139,14 +144,17 @@ def read_before(path: Path, volume: Volume) -> np.ndarray:
 
 def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     """A label map of the segments from any liver mask."""
-    out, places = arguments.out, arguments.save_landmarks
-    for path in (out, places, arguments.report):
-        if path is not None and path.exists() and not arguments.overwrite:
-            raise UsageError(f"{path} is there already; choose another name, or --overwrite")
+    out, places, report = arguments.out, arguments.save_landmarks, arguments.report
+    outputs = [path for path in (out, places, report) if path is not None]
     if not out.name.endswith(".nii.gz"):
         raise UsageError(f"{out.name} is no name for a label map; end it with .nii.gz")
     if places and not places.name.endswith(LANDMARK_SUFFIX):
         raise UsageError(f"{places.name} is no name for landmarks; end it with {LANDMARK_SUFFIX}")
+    _check_outputs(outputs, arguments.overwrite)
+    inputs = (arguments.mask, arguments.vessels, arguments.landmarks)
+    for path in outputs:
+        if any(given is not None and path.resolve() == given.resolve() for given in inputs):
+            raise UsageError(f"{path} is an input of the same command; give the output another name")
     from liverseg.bundle import find_bundle
     from liverseg.couinaud import split_mask
     from liverseg.couinaud.landmark_file import read_guessed, read_landmarks, write_landmarks
@@ -165,17 +173,16 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     guessed = read_guessed(arguments.landmarks) if arguments.landmarks else {}
     options = split_options(arguments, vessels is not None, landmarks)
     split = split_mask(liver, Volume(mask, geometry), bundle, replace(options, guessed=guessed), vessels)
-    make_folder(out.resolve().parent)
-    with written_whole(out) as temporary:
-        write_nifti(split.labels, geometry, temporary)
-    if places:
-        make_folder(places.resolve().parent)
-        with written_whole(places) as temporary:
-            write_landmarks(_guessed(liver, geometry, bundle), temporary)
-    if arguments.report:
-        make_folder(arguments.report.resolve().parent)
-        with written_whole(arguments.report) as temporary:
-            temporary.write_text(_report(split, bundle), encoding="utf-8")
+    points = _guessed(liver, geometry, bundle) if places else {}
+    for path in outputs:
+        make_folder(path.resolve().parent)
+    with ExitStack() as whole:
+        # None appears before all are written.
+        write_nifti(split.labels, geometry, whole.enter_context(written_whole(out)))
+        if places:
+            write_landmarks(points, whole.enter_context(written_whole(places)))
+        if report:
+            whole.enter_context(written_whole(report)).write_text(_report(split, bundle), encoding="utf-8")
     for warning in split.warnings:
         listener.warning(warning)
     sure = "" if split.method.confidence is None else f", confidence {split.method.confidence:.2f}"
@@ -183,6 +190,32 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     lines = [f"Couinaud segments: {out} ({split.method.name}{sure}{approximate})"]
     listener.done(str(out), lines + ([f"Landmarks: {places}"] if places else []))
     return 0
+
+
+def _check_outputs(paths: Sequence[Path], overwrite: bool) -> None:
+    """Refuse files that cannot be written, before any work is done.
+
+    Raises:
+        UsageError: one is there already, is a folder, has a name too long or a folder that cannot be written
+            to, or two are the same file.
+    """
+    from liverseg.writers import check_output_folder
+
+    places: dict[str, Path] = {}
+    for path in paths:
+        if len(os.fsencode(path.name)) > LONGEST_NAME_BYTES:
+            raise UsageError(
+                f"the name {path.name[:40]}... is too long; choose one of at most {LONGEST_NAME_BYTES} bytes"
+            )
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; give the name of a file")
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} is there already; choose another name, or --overwrite")
+        place = os.path.normcase(path.resolve())
+        if place in places:
+            raise UsageError(f"{places[place]} and {path} are one file; give each output a name of its own")
+        places[place] = path
+        check_output_folder(path.resolve().parent, overwrite=True)
 
 
 def split_options(

@@ -58,6 +58,8 @@ def violations(report: object) -> list[str]:
 
 
 def _read(path: Path) -> object:
+    from liverseg.file_headers import cannot_open
+
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is no JSON number")
 
@@ -65,7 +67,9 @@ def _read(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
     except FileNotFoundError as error:
         raise InputRefused(f"{path} is not there; give a report.json or a result folder") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise cannot_open(path, error) from error
+    except ValueError as error:
         raise InputRefused(f"{path} cannot be read as JSON: {error}") from error
 
 

@@ -21,6 +21,7 @@ from liverseg.case import (
     SegmentShare,
 )
 from liverseg.errors import InputRefused
+from liverseg.file_headers import cannot_open
 
 SCHEMA_VERSION = "1.1"
 # A tenth of a micrometer, a tenth of a microliter: finer than any scan, coarse enough to be read.
@@ -46,6 +47,8 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         known = str(report["schema_version"]).split(".")[0] == SCHEMA_VERSION.split(".", maxsplit=1)[0]
+    except PermissionError as error:
+        raise cannot_open(path, error) from error
     except OSError as error:
         raise InputRefused(
             f"there is no report at {path}; name a folder that 'liverseg segment' wrote"
