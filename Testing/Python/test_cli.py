@@ -280,10 +280,15 @@ def press() -> None:
 def ran(monkeypatch: pytest.MonkeyPatch, work) -> int:
     """The exit code of a command that does this work."""
     monkeypatch.setitem(commands.COMMANDS, "devices", lambda parsed, listener: work(listener))
-    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
-    code = main(["devices"])
-    assert before == (signal.getsignal(signal.SIGINT), sys.unraisablehook), "a program's own are given back"
-    return code
+    # A suite in the background was told to ignore Ctrl+C.
+    outer = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+        code = main(["devices"])
+        assert before == (signal.getsignal(signal.SIGINT), sys.unraisablehook), "a program's own come back"
+        return code
+    finally:
+        signal.signal(signal.SIGINT, outer)
 
 
 @pytest.mark.parametrize("error", [ImportError("numpy.core failed to import"), UsageError("pip install it")])
@@ -343,6 +348,7 @@ def process_of(work: str, *words: str, **settings) -> subprocess.CompletedProces
     """A process of its own whose command ``devices`` does this work; no library is loaded."""
     code = f"""
         import atexit, os, signal, sys, types
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
         def press():
             os.kill(os.getpid(), signal.SIGINT)

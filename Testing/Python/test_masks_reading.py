@@ -104,7 +104,7 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
         (tmp_path / "gone", "is not there"),
         (tmp_path, r"neither liver\.nii\.gz nor couinaud\.nii\.gz"),
         (tmp_path / "liver.nii", r"no folder of masks and no \.seg\.nrrd"),
-        (tmp_path / "broken.seg.nrrd", "cannot be read as a NRRD file"),
+        (tmp_path / "broken.seg.nrrd", "is not an image"),
     ):
         with pytest.raises(InputRefused, match=reason):
             read_masks(path, case.ct)

@@ -117,5 +117,5 @@ def test_views_that_make_no_average_are_refused_in_one_line(tmp_path, views, why
 
 def test_views_of_a_stage_2_that_is_not_written_are_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(UsageError, match="name its run"):
-        export_bundle(tmp_path / "new", "new", {}, {}, views=((1.5, 1.0),))
+        export_bundle(tmp_path / "new", "new", {"stage1": tmp_path / "run"}, {}, views=((1.5, 1.0),))
     assert not (tmp_path / "new").exists()
