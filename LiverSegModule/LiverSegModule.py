@@ -123,6 +123,7 @@ class LiverSegModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndClose(self, caller, event) -> None:
         """A new parameter node at once when the panel is on screen."""
+        self.panel.sceneClosed()
         if self.parent.isEntered:
             self.initializeParameterNode()
 

@@ -77,13 +77,25 @@ class EarlierReadout:
     fingerprints: Fingerprints
     lesions: Sequence[LesionReadout]
 
-    def still_true(self, now: Fingerprints) -> tuple[dict[int, LesionReadout], bool]:
-        """The lesions whose voxels are the same now, by id, and whether the whole liver is."""
+    def still_true(self, now: Fingerprints, names: set[str]) -> tuple[dict[int, LesionReadout], bool]:
+        """The lesions whose read-outs hold now, by id, and whether the whole liver is the same.
+
+        Args:
+            now: of the masks as they are now.
+            names: the segments' numerals now: the same label is "IV" or, where IV is divided, "IVa".
+        """
         before = self.fingerprints
         if before.grid != now.grid:
             return {}, False
         same = {n for n, text in now.lesions.items() if before.lesions.get(n) == text}
-        return {lesion.id: lesion for lesion in self.lesions if lesion.id in same}, before.liver == now.liver
+        true = (lesion for lesion in self.lesions if lesion.id in same and _named(lesion) <= names)
+        return {lesion.id: lesion for lesion in true}, before.liver == now.liver
+
+
+def _named(lesion: LesionReadout) -> set[str]:
+    """The segments that a lesion's read-out names."""
+    names = {share.name for share in lesion.segments} | {lesion.primary_segment, lesion.centroid_segment}
+    return {name for name in names if name is not None}
 
 
 def _rounded(matrix: np.ndarray) -> np.ndarray:

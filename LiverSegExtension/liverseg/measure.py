@@ -93,7 +93,8 @@ def measure(
     masks, mended = mend(masks, ct.geometry, fresh_split)
     crop = LiverCrop.of(ct, masks)
     structures = labels.segments(_is_split(masks, crop, provenance))
-    unchanged, same_liver = earlier.still_true(Fingerprints.of_crop(crop)) if earlier else ({}, False)
+    names = {labels.numeral(structure) for structure in structures}
+    unchanged, same_liver = earlier.still_true(Fingerprints.of_crop(crop), names) if earlier else ({}, False)
     said = _Said(tracking_uids or {}, reviews or {}, confidences or {}, unchanged, same_liver)
 
     liver, cut = _liver_readout(crop)

@@ -43,6 +43,7 @@ class SegmentOptions:
         split_segment_4: segment IV as IVa and IVb.
         couinaud_method: one of ``liverseg.couinaud.METHODS``.
         landmarks: RAS mm by name, for the planes of the method ``landmarks``.
+        guessed: points that nobody placed, which the planes pass by all the same.
         force: go on where the gray values are no plausible HU.
         tile: "auto" (windows as large as memory lets them be) or "half" (less memory, more time).
     """
@@ -53,6 +54,7 @@ class SegmentOptions:
     split_segment_4: bool = False
     couinaud_method: str = DEFAULT_METHOD
     landmarks: Mapping[str, Point] = field(default_factory=dict)
+    guessed: Mapping[str, Point] = field(default_factory=dict)
     force: bool = False
     tile: str = "auto"
 
@@ -157,6 +159,7 @@ def _segment(ct: Volume, options: SegmentOptions, progress: Progress) -> tuple[C
                 chosen_method(options.couinaud_method, bundle, segments),
                 options.split_segment_4,
                 options.landmarks,
+                options.guessed,
             ),
             vessels,
         )

@@ -17,10 +17,9 @@ from liverseg.segment_tags import LAST_LESION_ID, LAST_LESION_ID_PARAMETER
 from liverseg.volume import Volume
 from liverseg_mrml.case_nodes import READOUT, CaseNodes
 from liverseg_mrml.drawn_split import follow_mending
-from liverseg_mrml.edited_parts import stored_fingerprints
+from liverseg_mrml.edited_parts import numbers_fit, stored_fingerprints
 from liverseg_mrml.readout_json import stored_readout
 from liverseg_mrml.segments_reading import number_lesions, read_segments
-from liverseg_mrml.staleness import is_stale
 from liverseg_mrml.translation import _
 from liverseg_mrml.volume_node import volume_of
 
@@ -112,26 +111,29 @@ def _with_split_checked(case: Case, asked: list[Split]) -> Case:
 
 
 def current_case(nodes: CaseNodes) -> Case:
-    """The case as it is drawn now: as stored when nothing was edited, else measured; the scene stays.
+    """The case as it is drawn now: as stored when nothing was edited or moved, else measured.
+
+    Masks, table and axes in the scene stay as they are.
 
     Raises:
         InputRefused: as :func:`case_from_nodes`.
     """
-    if not is_stale(nodes):
-        # Edited while nobody watched, or moved by a transform: measured, too.
-        with suppress(InvariantError, InputRefused):
+    with suppress(InvariantError, InputRefused):
+        if numbers_fit(nodes):
             return stored_case(nodes)
     return case_from_nodes(nodes)
 
 
 def stored_case(nodes: CaseNodes) -> Case:
-    """The case as it was put into the scene, nothing measured, on its original grid.
+    """The stored numbers with the masks as they are drawn now, nothing measured, on the original grid.
 
-    A left-handed grid comes back right-handed when Slicer reads a saved volume; here it is turned again.
+    Whether they belong together, :func:`liverseg_mrml.edited_parts.numbers_fit` tells: an edit that keeps
+    the liver covered and the lesions' ids is not noticed here. A left-handed grid comes back right-handed
+    when Slicer reads a saved volume; here it is turned again.
 
     Raises:
         InputRefused: no read-out in the scene, or the CT was moved or resampled since.
-        liverseg.case.InvariantError: the segments were edited since.
+        liverseg.case.InvariantError: the masks contradict each other, or hold other lesions.
     """
     stored = stored_readout(nodes.segmentation.GetAttribute(READOUT))
     now = volume_of(nodes.volume)

@@ -16,6 +16,7 @@ from liverseg.couinaud.said import is_of_a_split, kept_sentence
 from liverseg.errors import InputRefused, UsageError
 from liverseg.given_masks import ReadMasks
 from liverseg.measure import measure
+from liverseg.remnant import planned_again
 from liverseg.segment_tags import LAST_LESION_ID, LAST_LESION_ID_PARAMETER
 from liverseg.volume import Volume
 from liverseg_mrml.case_nodes import READOUT, CaseNodes
@@ -106,7 +107,8 @@ def split_again(
 ) -> tuple[Case, CaseNodes]:
     """Split the liver as it is drawn now, measure, and bring the scene up to the new case.
 
-    Vessels are those of the segmentation, landmarks those of :func:`guess_landmarks` as a person left them.
+    Vessels are those of the segmentation, landmarks those of :func:`guess_landmarks` as a person left them. A
+    planned resection is measured again; where its segments are gone, a warning says so.
 
     Args:
         split: does it; :func:`split_by`, or a process of its own.
@@ -199,7 +201,7 @@ def _measured(
         "split_segment_4": wish.split_segment_4,
         LAST_LESION_ID_PARAMETER: int(nodes.segmentation.GetAttribute(LAST_LESION_ID) or 0),
     }
-    return measure(
+    case = measure(
         ct,
         replace(read.masks, couinaud=split.labels),
         method=split.method,
@@ -209,3 +211,4 @@ def _measured(
         confidences=read.confidences,
         warnings=(*warnings, *read.warnings),
     )
+    return planned_again(case, stored.remnant)

@@ -97,6 +97,22 @@ def number_lesions(node: Node) -> None:
     node.SetAttribute(segment_tags.LAST_LESION_ID, str(last))
 
 
+def tag_redrawn(node: Node) -> None:
+    """Give a structure that a person drew anew under its name LiverSeg's key and terminology.
+
+    Of several segments it is the first, as in :func:`read_segments`. Without the key the next write of the
+    case would add the structure a second time.
+    """
+    known: set[str] = set()
+    for drawn in drawn_segments(node):
+        if not isinstance(drawn.what, labels.Structure) or drawn.what.key in known:
+            continue
+        known.add(drawn.what.key)
+        if drawn.tags.get(segment_tags.KEY) != drawn.what.key:
+            drawn.segment.SetTag(segment_tags.KEY, drawn.what.key)
+            drawn.segment.SetTag(segment_tags.TERMINOLOGY_TAG, segment_tags.terminology_entry(drawn.what))
+
+
 def read_segments(node: Node, ct: Volume) -> ReadMasks:
     """The segments of a segmentation node on the grid of a CT, as they are drawn.
 

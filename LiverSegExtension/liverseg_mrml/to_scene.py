@@ -16,6 +16,7 @@ from liverseg_mrml.markups import AxisLines, axes_of, place_axes
 from liverseg_mrml.readout_json import readout_text, stored_readout
 from liverseg_mrml.scene import Node, Scene
 from liverseg_mrml.segmentation_node import add_segmentation, write_segments
+from liverseg_mrml.segments_reading import tag_redrawn
 from liverseg_mrml.staleness import set_stale
 from liverseg_mrml.subject_hierarchy import make_folder, put_into
 from liverseg_mrml.table_node import fill_table
@@ -78,6 +79,7 @@ def refresh(
     """
     if run_warnings is None:
         run_warnings = stored_readout(nodes.segmentation.GetAttribute(READOUT)).warnings
+    tag_redrawn(nodes.segmentation)
     write_segments(nodes.segmentation, case)
     return _show_readout(scene, nodes, case, run_warnings)
 

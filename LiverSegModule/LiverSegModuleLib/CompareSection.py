@@ -257,6 +257,7 @@ class CompareSection:
         if self.isRunning:
             self._process.cancel()
         self._touched.clear()
+        self.ui.compareProgressBar.value = 0
         self._show(None)
 
     def abandon(self) -> None:

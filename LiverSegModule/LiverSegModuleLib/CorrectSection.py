@@ -21,7 +21,8 @@ class CorrectSection:
     def __init__(self, ui: Any, session: Session, selectedIDs: Any) -> None:
         self.ui, self.session, self._selectedIDs = ui, session, selectedIDs
         self.editor = EditorPanel(ui.editorFrame, session)
-        self._planeID: str | None = None
+        # The node itself: a scene that was closed gives its ID to others.
+        self._plane: Any = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(AUTO_UPDATE_MS)
@@ -44,6 +45,7 @@ class CorrectSection:
         from liverseg_mrml.planning import segment_readouts
 
         self._forgetPlane()
+        self._say("")
         nodes = self.session.nodes
         names = [segment.name for segment in segment_readouts(nodes)] if nodes else []
         for box in (self.ui.borderFromComboBox, self.ui.borderToComboBox):
@@ -97,8 +99,8 @@ class CorrectSection:
         from liverseg_mrml.lesion_edits import split_lesion_by_plane
 
         with telling(_("The lesion could not be split.")):
-            plane = self.session.scene.GetNodeByID(self._planeID) if self._planeID else None
-            if plane is None:
+            plane = self._plane
+            if not self._hasPlane():
                 self._placePlane(self._oneLesion())
                 return
             lesionID = int(plane.GetAttribute("LiverSeg.LesionId"))
@@ -145,10 +147,20 @@ class CorrectSection:
             )
 
     def release(self) -> None:
-        """Let go of the scene: it is about to close, or the module is left."""
+        """Let go of views and keys: the module is left. A plane waits for its second press."""
         self._timer.stop()
-        self._planeID = None
         self.editor.release()
+
+    def closeScene(self) -> None:
+        """The scene is about to close, and a plane goes with it."""
+        self.release()
+        self._plane = None
+        self._forgetPlane()
+
+    def abandon(self) -> None:
+        """The application closes, or the module is reloaded: nobody would remove a plane later."""
+        self.release()
+        self._forgetPlane()
 
     # --- inside
 
@@ -186,15 +198,17 @@ class CorrectSection:
         plane.SetOriginWorld(lesion.centroid_ras_mm)
         plane.SetNormalWorld([a - b for a, b in zip(other, one, strict=True)])
         plane.GetDisplayNode().SetHandlesInteractive(True)
-        self._planeID = plane.GetID()
+        self._plane = plane
         self.ui.planeButton.text = _("Cut along the plane")
         self._say(_("Move the plane, then press Cut"))
 
+    def _hasPlane(self) -> bool:
+        return self._plane is not None and bool(self.session.scene.IsNodePresent(self._plane))
+
     def _forgetPlane(self) -> None:
-        plane = self.session.scene.GetNodeByID(self._planeID) if self._planeID else None
-        if plane is not None:
-            self.session.scene.RemoveNode(plane)
-        self._planeID = None
+        if self._hasPlane():
+            self.session.scene.RemoveNode(self._plane)
+        self._plane = None
         self.ui.planeButton.text = _("Split by plane")
 
 

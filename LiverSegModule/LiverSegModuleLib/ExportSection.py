@@ -67,7 +67,8 @@ class ExportSection:
         session.caseChanged.connect(self.refresh)
 
     def refresh(self) -> None:
-        """Nothing can be written without a result."""
+        """Nothing can be written without a result; what was written of another one is not told any more."""
+        self.ui.exportLabel.text = ""
         enable(self.ui.exportButton, noResultYet(self.session.nodes))
 
     def chosen(self) -> list[str]:

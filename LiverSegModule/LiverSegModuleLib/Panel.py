@@ -71,7 +71,7 @@ class Panel:
 
     def enter(self) -> None:
         """The module comes on screen: keys work, a result of the scene is taken up."""
-        self.results.keys.install()
+        self.results.enter()
         self.run.devices.lookOnce()
         self.correct.editor.onScreen = True
         if self.session.nodes is None:
@@ -82,7 +82,7 @@ class Panel:
 
     def leave(self) -> None:
         """Another module comes on screen: keys and views are given back. A run goes on."""
-        self.results.keys.uninstall()
+        self.results.leave()
         self.session.pauseReview()
         self.correct.editor.onScreen = False
         self.correct.release()
@@ -92,18 +92,22 @@ class Panel:
         self.session.logic.cancel()
         self.compare.closeScene()
         self.segments.closeScene()
-        self.correct.release()
+        self.correct.closeScene()
         self.session.forget()
         self.session.readoutChanged.emit()
         self.session.staleChanged.emit()
 
+    def sceneClosed(self) -> None:
+        """The scene has closed: lists that were filled while its nodes were still there are filled again."""
+        self.compare.onCaseChanged()
+
     def cleanup(self) -> None:
         """The application closes, or the module is reloaded."""
-        self.results.keys.uninstall()
+        self.results.leave()
         self.batch.abandon()
         self.compare.abandon()
         self.segments.run.abandon()
         self.run.devices.abandon()
         self.session.logic.abandon()
-        self.correct.release()
+        self.correct.abandon()
         self.session.forget()

@@ -16,6 +16,9 @@ from LiverSegModuleLib.ReviewKeys import ReviewKeys
 from LiverSegModuleLib.SegmentsSection import methodText
 from LiverSegModuleLib.Session import Session
 
+# A scene does not tell when it is saved: it knows the time of the review to within this.
+KEEP_TIME_MS = 5000
+
 ID, SEGMENT, LONG, SHORT, VOLUME, HU, STATE, COMMENT = range(8)
 
 
@@ -66,10 +69,27 @@ class ResultsSection:
         ui.resetReviewButton.clicked.connect(lambda *_args: self.review("unreviewed"))
         ui.commentLineEdit.editingFinished.connect(self.onCommentEdited)
         self.keys = ReviewKeys(self)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(KEEP_TIME_MS)
+        self._timer.timeout.connect(self.onTimer)
         session.caseChanged.connect(self.onCaseChanged)
         session.othersChanged.connect(self.listVersions)
         session.readoutChanged.connect(self.onReadoutChanged)
         session.lesionSelected.connect(self.onLesionSelected)
+
+    def enter(self) -> None:
+        """The module comes on screen: keys work, and the time of the review is kept."""
+        self.keys.install()
+        self._timer.start()
+
+    def leave(self) -> None:
+        """The keys are given back."""
+        self.keys.uninstall()
+        self._timer.stop()
+
+    def onTimer(self) -> None:
+        """Keep the time of the review in the scene."""
+        self.session.keepReviewTime()
 
     # --- which result
 
@@ -152,6 +172,7 @@ class ResultsSection:
         from liverseg_mrml.readout_json import stored_readout
 
         if self.session.nodes is None:
+            self.ui.liverLabel.toolTip = ""
             return escape(_("No result yet."))
         stored = stored_readout(self.session.nodes.segmentation.GetAttribute(READOUT))
         fields, liver = stored.fields, stored.fields["liver"]

@@ -7,8 +7,8 @@ from typing import Any
 import qt
 import slicer
 
-# The Segment Editor's keys (numbers, space, Q, W, Ctrl+Z ...) are left alone.
-NEXT, PREVIOUS, ACCEPT, REJECT = "N", "P", "A", "R"
+# With Shift: single letters are Slicer's. R resets a view, A closes a contour of Draw.
+NEXT, PREVIOUS, ACCEPT, REJECT = "Shift+N", "Shift+P", "Shift+A", "Shift+R"
 
 
 class ReviewKeys:

@@ -33,9 +33,10 @@ class RunLogic:
         # Kept after its end until the next start: a QProcess must outlive its own signal.
         self._process: EngineProcess | None = None
         self._run: RunFolder | None = None
-        self._inputID: str | None = None
+        # The nodes themselves: a scene that was closed gives their IDs to others.
+        self._input: Any = None
         # The frame of a sequence, as a volume that this run put into the scene.
-        self._frameID: str | None = None
+        self._frame: Any = None
         self._terminologyLoaded = False
 
     @property
@@ -134,10 +135,10 @@ class RunLogic:
             if sequence_frame(slicer.mrmlScene, volumeNode) is not None:
                 # The browser will go on to other frames; the result must stay with the one it was made of.
                 volumeNode = copy_current_frame(slicer.mrmlScene, volumeNode)
-                self._frameID = volumeNode.GetID()
+                self._frame = volumeNode
             arguments = build_arguments(self._run.ct, self._run.output, options)
             write_ct(self._run, ct)
-            self._inputID = volumeNode.GetID()
+            self._input = volumeNode
             self._process = EngineProcess(self._forwardMessage, self._forwardFinished)
             self._process.start(program, arguments, child_environment(enginePackages(), os.environ))
         except Exception:
@@ -172,13 +173,12 @@ class RunLogic:
         if self._run is None or self.isRunning:
             raise RuntimeError(_("There is no finished run of LiverSeg"))
         scene = slicer.mrmlScene
-        volumeNode = scene.GetNodeByID(self._inputID)
-        if volumeNode is None:
+        if self._input is None or not scene.IsNodePresent(self._input):
             raise RuntimeError(_("The volume was removed from the scene while LiverSeg was at work"))
         case = read_case(self._run)
         self.loadTerminology()
-        nodes = add_case_to_scene(scene, case, volumeNode, next_version_name(scene))
-        self._frameID = None
+        nodes = add_case_to_scene(scene, case, self._input, next_version_name(scene))
+        self._frame = None
         return case, nodes
 
     def loadTerminology(self) -> None:
@@ -194,17 +194,15 @@ class RunLogic:
         """Remove the files of the last run, which hold image data, and a frame that has no result."""
         if self._run is not None and not self.isRunning:
             self._run.remove()
-            self._run = None
+            self._run = self._input = None
             self._removeFrame()
 
     def _removeFrame(self) -> None:
         from liverseg_mrml.node_removal import remove_node
 
-        scene = slicer.mrmlScene
-        frame = scene.GetNodeByID(self._frameID) if self._frameID else None
-        self._frameID = None
-        if frame is not None:
-            remove_node(scene, frame)
+        frame, self._frame = self._frame, None
+        if frame is not None and slicer.mrmlScene.IsNodePresent(frame):
+            remove_node(slicer.mrmlScene, frame)
 
     def _forwardMessage(self, message: Message) -> None:
         self.onMessage(message)

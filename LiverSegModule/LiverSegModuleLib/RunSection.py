@@ -50,6 +50,13 @@ class RunSection:
         session.logic.onMessage = self.onMessage
         session.logic.onFinished = self.onFinished
         ui.applyButton.clicked.connect(self.onApplyOrCancel)
+        session.caseChanged.connect(self.onCaseChanged)
+
+    def onCaseChanged(self) -> None:
+        """Nothing is told of a result that is gone. A run that goes on speaks for itself."""
+        if self.session.nodes is None and not self.session.logic.isRunning:
+            self.ui.progressBar.value = 0
+            self.ui.statusLabel.text = ""
 
     def refresh(self) -> None:
         """Bring the button in line with the input and the run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from LiverSegModuleLib.Signal import Signal
@@ -203,16 +204,15 @@ class Session:
         """The result as a ``liverseg.case.Case``, brought up to date when it is stale."""
         from liverseg.case import InvariantError
         from liverseg.errors import InputRefused
+        from liverseg_mrml.edited_parts import numbers_fit
         from liverseg_mrml.from_scene import stored_case
 
-        if self.isStale:
-            return self.update()
         self._keepReviewTime()
-        try:
-            return stored_case(self.nodes)
-        except (InvariantError, InputRefused):
-            # Edited while nobody watched, or moved by a transform.
-            return self.update()
+        with suppress(InvariantError, InputRefused):
+            if numbers_fit(self.nodes):
+                return stored_case(self.nodes)
+        # Edited, perhaps while nobody watched, or moved by a transform.
+        return self.update()
 
     def review(self, lesionID: int, state: str, comment: str | None, reader: str | None, time: str) -> None:
         """Keep what the reader says of a lesion."""
@@ -261,14 +261,17 @@ class Session:
         self.staleChanged.emit()
 
     def _keepReviewTime(self) -> None:
+        self.keepReviewTime()
+        if self.nodes is not None and self.clock.isCounting:
+            self.clock.touch()
+
+    def keepReviewTime(self) -> None:
+        """Keep what was spent so far; this alone is no sign that somebody still reads."""
         from liverseg_mrml.reviewing import add_review_seconds
 
-        self.clock.pause()
         seconds = self.clock.take()
         if self.nodes is not None and seconds >= 1:
             add_review_seconds(self.nodes, seconds)
-        if self.nodes is not None:
-            self.clock.touch()
 
     def pauseReview(self) -> None:
         """The reader leaves the panel; what was spent so far is kept."""

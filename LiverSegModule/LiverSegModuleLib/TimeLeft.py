@@ -50,23 +50,35 @@ class ReviewClock:
     def __init__(self, clock: Callable[[], float] = time.monotonic, longest_pause_s: float = 60.0) -> None:
         self._clock = clock
         self._longest = longest_pause_s
+        # Up to when it was counted, None while nobody reads; and when the reader is taken to have gone.
         self._last: float | None = None
+        self._until = 0.0
         self._spent = 0.0
+
+    @property
+    def isCounting(self) -> bool:
+        """Whether somebody reads."""
+        return self._last is not None
 
     def touch(self) -> None:
         """The reader did something."""
-        now = self._clock()
-        if self._last is not None:
-            self._spent += min(now - self._last, self._longest)
-        self._last = now
+        self._count()
+        self._last = self._clock()
+        self._until = self._last + self._longest
 
     def pause(self) -> None:
         """The reader turned to something else."""
-        if self._last is not None:
-            self.touch()
+        self._count()
         self._last = None
 
     def take(self) -> float:
-        """The seconds counted since they were last taken."""
+        """The seconds since they were last taken, up to now."""
+        self._count()
         spent, self._spent = self._spent, 0.0
         return spent
+
+    def _count(self) -> None:
+        if self._last is not None:
+            end = max(self._last, min(self._clock(), self._until))
+            self._spent += end - self._last
+            self._last = end

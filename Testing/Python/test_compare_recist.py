@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from liverseg.case import LesionReadout
-from liverseg.compare import compare_cases
+from liverseg.case import LesionReadout, Review
+from liverseg.compare import TimePoint, compare_cases
 from liverseg.compare.matching import Group
 from liverseg.compare.recist import choose_targets, limit_sentence, sum_of_targets
 from liverseg.compare.result import Change
+from liverseg.measure import measure
 from made_cases import make_case
 
 TEMPLATE = make_case().lesions[0]
@@ -94,3 +96,19 @@ def test_the_summary_gives_numbers_and_no_diagnosis() -> None:
     assert "+" in comparison.summary[0]
     assert "is new" in text
     assert "progressive" not in text.lower()
+
+
+def test_rejected_lesions_take_no_part_in_the_tumor_burden() -> None:
+    case = make_case()
+    rejected = replace(case.lesions[0], review=Review("rejected"))
+    before = replace(TimePoint.of(case), lesions=(rejected, *case.lesions[1:]))
+    labels = np.where(case.masks.lesions == rejected.id, np.uint16(0), case.masks.lesions)
+    after = measure(
+        case.ct,
+        replace(case.masks, lesions=labels),
+        method=case.method,
+        provenance=case.provenance,
+    )
+    found = compare_cases(before, after).tumor_burden_percent
+    assert found.change == pytest.approx(0.0, abs=1e-9)
+    assert found.after == pytest.approx(after.liver.tumor_burden_percent)

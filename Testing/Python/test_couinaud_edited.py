@@ -7,8 +7,9 @@ import pytest
 
 from liverseg.case import CouinaudMethod
 from liverseg.couinaud import Split, SplitOptions, split_keeping_edits, split_liver, split_segment_iv
+from liverseg.couinaud.checks import doubts_of_given
 from liverseg.couinaud.crop import LiverCrop
-from liverseg.couinaud.said import is_of_a_split, is_of_the_segments, kept_sentence
+from liverseg.couinaud.said import MOVED_FAR, is_of_a_split, is_of_the_segments, kept_sentence
 from liverseg.phantom import make_phantom
 
 
@@ -127,3 +128,19 @@ def test_every_warning_of_a_split_is_known_as_one(phantom):
     assert not is_of_a_split("The scan cuts the liver off (superior): its volume is a lower limit.")
     assert split[1].method.approximate and not any(is_of_the_segments(text) for text in split[1].warnings)
     assert any(is_of_the_segments(text) for text in split[2].warnings)
+
+
+def test_doubts_of_the_new_split_that_the_persons_labels_refute_are_not_told(phantom):
+    truth, grid = phantom.masks.couinaud, phantom.ct.geometry
+    without = np.where(truth == 1, np.uint8(8), truth)
+
+    def found(*others):
+        doubts = doubts_of_given(without, grid)
+        fresh = Split(without, CouinaudMethod("known", 0.8, approximate=True), (*others, *doubts))
+        assert any("segment I is missing" in text for text in doubts)
+        return split_keeping_edits(phantom.masks.liver, truth, without, grid, lambda liver: fresh).split
+
+    assert found().warnings == () and not found().method.approximate
+    far = f"{MOVED_FAR} over 12% of the liver; the split is approximate"
+    assert found(far).warnings == (far,) and found(far).method.approximate
+    assert found("No landmark was placed for cava.").method.approximate is False

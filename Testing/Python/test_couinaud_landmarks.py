@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
 
+from liverseg.bundle import Bundle
+from liverseg.cli import main
+from liverseg.cli.couinaud import Splitter
 from liverseg.couinaud import SplitOptions, split_liver
 from liverseg.couinaud.border_reading import borders_of_split
 from liverseg.couinaud.borders import segments_by_borders
@@ -15,6 +19,8 @@ from liverseg.couinaud.landmark_file import LANDMARKS, read_landmarks, write_lan
 from liverseg.couinaud.landmarks import first_landmarks, landmarks_of_borders
 from liverseg.errors import InputRefused
 from liverseg.phantom import make_phantom
+from liverseg.reading import read_labels
+from liverseg.writers.volumes import write_nifti
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +174,39 @@ def test_a_file_that_is_no_landmarks_is_refused_with_the_reason(tmp_path, text, 
 
 def test_every_landmark_of_the_planes_has_a_place_in_words(liver):
     assert set(first_landmarks(liver)) == set(LANDMARKS)
+
+
+def test_a_file_of_guessed_landmarks_alone_is_a_wish_for_planes_and_they_pass_by_these(
+    phantom, liver, tmp_path, monkeypatch, capsys
+):
+    points = first_landmarks(liver)
+    r, a, s = points["portal_bifurcation"]
+    guessed = {name: list(place) for name, place in points.items()} | {"portal_bifurcation": [r, a, s + 15]}
+    file, mask, out = (tmp_path / name for name in ("g.json", "liver.nii.gz", "c.nii.gz"))
+    file.write_text(json.dumps({"landmarks": {}, "guessed": guessed}))
+    write_nifti(phantom.masks.liver.astype(np.uint8), phantom.ct.geometry, mask)
+    monkeypatch.setattr("liverseg.bundle.find_bundle", lambda name: Bundle(tmp_path, "none", {}, {}))
+    assert main(["couinaud", str(mask), "-o", str(out), "--landmarks", str(file)]) == 0
+    assert "planes from landmarks" in capsys.readouterr().out
+    places = {name: tuple(place) for name, place in guessed.items()}
+    expected = split(phantom, guessed=places)
+    assert not np.array_equal(expected.labels, split(phantom).labels)
+    asked = Namespace(couinaud_method=None, landmarks=file, model=None, split_segment_4=False)
+    found = Splitter(asked, phantom.ct, None).split(phantom.masks.liver)
+    assert found.method == expected.method
+    assert np.array_equal(found.labels, expected.labels)
+    assert np.array_equal(read_labels(out)[0], expected.labels)
+
+
+def test_segment_splits_by_planes_where_the_file_holds_guessed_landmarks_alone(tmp_path, monkeypatch):
+    (tmp_path / "g.json").write_text('{"landmarks": {}, "guessed": {"cava": [1, 2, 3]}}')
+    asked = []
+
+    def stop(ct, options, listener):
+        asked.append(options)
+        raise InputRefused("enough")
+
+    monkeypatch.setattr("liverseg.cli.commands.read_volume", lambda *args: None)
+    monkeypatch.setattr("liverseg.pipeline.segment", stop)
+    main(["segment", "ct.nii.gz", "-o", str(tmp_path / "out"), "--landmarks", str(tmp_path / "g.json")])
+    assert [options.couinaud_method for options in asked] == ["landmarks"]

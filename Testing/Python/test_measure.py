@@ -11,6 +11,7 @@ import pytest
 
 from liverseg.case import Case, CouinaudMethod, Masks, Provenance, Review
 from liverseg.errors import UsageError
+from liverseg.fingerprints import EarlierReadout, Fingerprints
 from liverseg.geometry import Geometry
 from liverseg.measure import label_lesions, measure
 from liverseg.volume import Source, Volume
@@ -346,3 +347,22 @@ def test_a_full_size_scan_with_many_lesions_is_measured_in_seconds() -> None:
     )
     assert len(case.lesions) == len(places) == 100
     assert time.process_time() - start < 15.0, "a pass over the whole volume for each lesion takes far longer"
+
+
+def test_lesions_measured_earlier_are_told_in_the_segments_of_now_when_iv_is_divided_or_joined() -> None:
+    whole = make_case(lesions=(((0.5, -0.1, 0.2), 5.0), ((-0.3, 0.1, -0.5), 6.0)))
+    below = np.indices(whole.masks.liver.shape)[0] < 5
+    divided = np.where((whole.masks.couinaud == 4) & below, np.uint8(9), whole.masks.couinaud)
+    parts = replace(whole.masks, couinaud=divided)
+    assert whole.lesions[0].primary_segment == "IV" or whole.lesions[1].primary_segment == "IV"
+
+    def read(masks: Masks, earlier: EarlierReadout | None = None) -> Case:
+        return measure(
+            whole.ct, masks, method=whole.method, provenance=Provenance("0"), earlier=earlier, reviews={}
+        )
+
+    for before, now in ((whole.masks, parts), (parts, whole.masks)):
+        first = read(before)
+        known = EarlierReadout(Fingerprints.of(whole.ct, before), first.lesions)
+        assert read(now, known).lesions == read(now).lesions
+        assert read(now).lesions != first.lesions

@@ -24,6 +24,7 @@ from liverseg_mrml.case_nodes import READOUT, find_case_nodes  # noqa: E402
 from liverseg_mrml.drawn_split import drawn_split  # noqa: E402
 from liverseg_mrml.from_scene import case_from_nodes, stored_case  # noqa: E402
 from liverseg_mrml.landmark_points import landmarks_of  # noqa: E402
+from liverseg_mrml.planning import plan_resection, stored_plan  # noqa: E402
 from liverseg_mrml.readout_json import stored_readout  # noqa: E402
 from liverseg_mrml.resplitting import SplitWish, fresh_split, guess_landmarks, split_again, split_by  # noqa: E402
 from liverseg_mrml.scene import make_scene, read_scene  # noqa: E402
@@ -209,6 +210,21 @@ def test_iva_and_ivb_come_and_go(shown, case):
     with pytest.raises(UsageError, match="no segment IVb"):
         SegmentVoxels(nodes).couinaud_segment("IVb")
     assert np.array_equal(whole.masks.couinaud > 0, case.masks.liver)
+
+
+def test_a_planned_resection_is_measured_again_and_its_loss_is_told(shown):
+    made, nodes = shown
+    planned = plan_resection(nodes, ["IV"], 180.0, 80.0)
+    divided, nodes = split_again(made.scene, nodes, SplitWish("vessels", split_segment_4=True), HERE)
+    again = stored_plan(nodes)
+    assert again == divided.remnant and again.resected == ("IVa", "IVb")
+    gone = [segment.volume_ml for segment in divided.segments if segment.name in ("IVa", "IVb")]
+    assert again.resected_ml == pytest.approx(sum(gone)) and again.resected_ml != planned.resected_ml
+    assert again.standardized_liver_ml == planned.standardized_liver_ml
+    plan_resection(nodes, ["IVa"])
+    whole, nodes = split_again(made.scene, nodes, LANDMARKS, HERE)
+    assert whole.remnant is None and stored_plan(nodes) is None
+    assert any(text.startswith("The planned resection of IVa was left out") for text in whole.warnings)
 
 
 def test_edits_nobody_knows_are_not_guessed_and_nothing_changes(case):

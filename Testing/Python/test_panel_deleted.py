@@ -23,7 +23,7 @@ def test_a_result_that_was_deleted_elsewhere_leaves_the_panel(host, patient, par
     assert session.nodes is None and bare(ui.lesionTable).rowCount() == 0
     assert not ui.exportButton.enabled and not ui.acceptButton.enabled
     assert "No result yet" in ui.liverLabel.text
-    QTest.keyClick(bare(host.window), Qt.Key_N)
+    QTest.keyClick(bare(host.window), Qt.Key_N, Qt.ShiftModifier)
     assert not host.dialogs
 
 

@@ -45,6 +45,38 @@ def test_a_mistake_is_one_sentence_in_a_dialog_and_changes_nothing(host, patient
     assert len(host.widget.panel.session.lesions) == len(case.lesions)
 
 
+def planes(host):
+    return host.scene.GetNumberOfNodesByClass("vtkMRMLMarkupsPlaneNode")
+
+
+def test_a_plane_waits_for_its_second_press_while_another_module_is_on_screen(host, patient):
+    panel, ui = host.widget.panel, host.widget.ui
+    panel.session.selectLesion(1)
+    click(ui.planeButton)
+    host.widget.exit()
+    host.widget.enter()
+    assert planes(host) == 1 and ui.planeButton.text == "Cut along the plane"
+    before = patient[0].segmentation.GetSegmentation().GetNumberOfSegments()
+    click(ui.planeButton)
+    assert patient[0].segmentation.GetSegmentation().GetNumberOfSegments() == before + 1
+    assert planes(host) == 0 and ui.planeButton.text == "Split by plane" and not host.dialogs
+
+
+def test_a_plane_that_is_gone_is_forgotten_with_its_scene_or_by_itself(host, patient):
+    panel, ui = host.widget.panel, host.widget.ui
+    panel.session.selectLesion(1)
+    click(ui.planeButton)
+    host.scene.RemoveNode(host.scene.GetFirstNodeByClass("vtkMRMLMarkupsPlaneNode"))
+    click(ui.planeButton)
+    assert planes(host) == 1 and ui.planeButton.text == "Cut along the plane"
+    # At the end of the application, or for a reload.
+    panel.correct.abandon()
+    assert planes(host) == 0 and ui.planeButton.text == "Split by plane"
+    click(ui.planeButton)
+    host.scene.Clear()
+    assert ui.planeButton.text == "Split by plane"
+
+
 def test_the_piece_under_the_crosshair_becomes_a_lesion_by_a_click(host, patient):
     import numpy as np
 

@@ -149,6 +149,19 @@ def test_a_batch_from_the_panel_with_the_real_engine_and_without_a_network(host,
     assert not host.dialogs
 
 
+def test_results_of_a_closed_scene_cannot_be_compared_any_more(host, patient):
+    ui = host.widget.ui
+    boxes = [bare(box) for box in (ui.compareBeforeComboBox, ui.compareAfterComboBox)]
+    assert [box.itemText(0) for box in boxes] == ["LiverSeg, Made-up patient"] * 2
+    for entered in (True, False):
+        if not entered:
+            host.widget.exit()
+        host.scene.Clear()
+        listed = [[box.itemText(n) for n in range(box.count())] for box in boxes]
+        assert listed == [["A result folder:"]] * 2
+    host.widget.enter()
+
+
 def test_a_comparison_of_one_result_with_itself_or_with_no_folder_is_refused(host, patient):
     ui = host.widget.ui
     ui.compareCollapsibleButton.collapsed = False

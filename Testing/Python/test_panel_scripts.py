@@ -106,6 +106,39 @@ def test_why_a_run_that_is_not_waited_for_has_no_result_is_told(host, engine, vo
     assert told[0][1] == "no CT at all" and told[1][1] == "cancelled" and told[2][1]
 
 
+def test_a_result_does_not_come_onto_a_volume_that_got_the_id_of_its_own(host, engine, volume, logic):
+    from liverseg_mrml.case_nodes import find_case_nodes
+    from liverseg_mrml.volume_node import add_volume
+
+    case, _path = engine
+    told = []
+    logic.run(volume, wait=False, then=lambda *end: told.append(end))
+    host.scene.Clear()
+    other = add_volume(host.scene, case.ct, "another person")
+    assert other.GetID() == volume.GetID()
+    wait_until(host, lambda: told)
+    ((result, reason),) = told
+    assert result is None and "volume was removed" in reason
+    assert not find_case_nodes(host.scene)
+
+
+def test_a_volume_that_got_the_id_of_a_sequences_frame_stays_in_its_scene(host, engine, logic):
+    from LiverSegModuleLib.SelfTestTools import showSequence
+
+    case, path = engine
+    program(path.parent, "exit 1")
+    showSequence(host.widget)
+    told = []
+    logic.run(host.widget._parameterNode.inputVolume, wait=False, then=lambda *end: told.append(end))
+    frame = logic._frame.GetID()
+    host.scene.Clear()
+    others = [host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "mine") for _ in range(4)]
+    assert frame in [each.GetID() for each in others]
+    wait_until(host, lambda: told)
+    assert all(host.scene.IsNodePresent(each) for each in others)
+    assert told[0][0] is None and logic._frame is None
+
+
 def test_a_run_that_cannot_start_is_told_of_at_once(host, volume, logic):
     from LiverSegModuleLib.EngineCommand import EngineOptions
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from liverseg.case import CouinaudMethod, Masks, Provenance
-from liverseg.couinaud import SplitOptions, resplit, split_liver
+from liverseg.couinaud import SplitOptions, resplit, split_liver, split_segment_iv
 from liverseg.measure import measure
 from liverseg.phantom import make_phantom
 
@@ -78,6 +78,26 @@ def test_a_segment_iv_in_one_part_stays_in_one_part(phantom):
     drawn = np.where(old, truth, np.uint8(0))
     halves = np.where(truth == 4, np.uint8(9), truth)
     assert not np.any(resplit(old, drawn, new, phantom.ct.geometry, lambda liver: halves) == 9)
+
+
+def test_a_divided_segment_iv_goes_on_divided_where_the_fresh_split_has_it_whole(phantom):
+    liver, truth = phantom.masks.liver, phantom.masks.couinaud
+    divided = split_segment_iv(truth)
+    lower, five = np.argwhere(divided == 9), np.argwhere(divided == 5)
+    top = lower[:, 0].max()
+    near = np.array([np.abs(five - voxel).sum(axis=1).min() <= 2 for voxel in lower])
+    center = lower[near & (lower[:, 0] < top - 2)][0]
+    ball = (np.linalg.norm(np.moveaxis(np.indices(liver.shape), 0, -1) - center, axis=-1) <= 6) & liver
+    kept = np.where(ball, np.uint8(0), divided)
+    assert np.any(ball & (divided == 9)) and np.any(ball & (divided == 5))
+    joined = resplit(liver & ~ball, kept, liver, phantom.ct.geometry, lambda whole: truth)
+    assert not np.any(joined[: top + 1] == 4)
+    assert (joined == divided)[ball].mean() > 0.99
+    # Without a IVa that tells the level, it is that of the segments beside it.
+    alone = np.where(divided == 4, np.uint8(8), kept)
+    assert not np.any(
+        resplit(liver & ~ball, alone, liver, phantom.ct.geometry, lambda whole: truth)[:top] == 4
+    )
 
 
 def test_measuring_asks_for_a_new_split_where_the_segments_do_not_cover_the_liver(phantom):

@@ -50,9 +50,10 @@ KEPT_SEGMENTS = (
 def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
     """CT in, all outputs out."""
     _check_outputs(arguments)
-    from liverseg.couinaud.landmark_file import read_landmarks
+    from liverseg.couinaud.landmark_file import read_guessed, read_landmarks
 
     landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
+    guessed = read_guessed(arguments.landmarks) if arguments.landmarks else {}
     ct = read_volume(arguments.ct, arguments.series)
     from liverseg.pipeline import SegmentOptions, segment
 
@@ -61,8 +62,9 @@ def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
         quality=arguments.quality,
         model=arguments.model,
         split_segment_4=arguments.split_segment_4,
-        couinaud_method=method_for(arguments.couinaud_method, False, bool(landmarks)),
+        couinaud_method=method_for(arguments.couinaud_method, False, bool(landmarks or guessed)),
         landmarks=landmarks,
+        guessed=guessed,
         force=arguments.force,
         tile=arguments.tile,
     )

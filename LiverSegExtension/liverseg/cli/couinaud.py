@@ -87,12 +87,13 @@ class Splitter:
 
     def __init__(self, arguments: argparse.Namespace, volume: Volume, vessels: np.ndarray | None) -> None:
         """Read the landmarks; ``vessels`` are on the volume's grid."""
-        from liverseg.couinaud.landmark_file import read_landmarks
+        from liverseg.couinaud.landmark_file import read_guessed, read_landmarks
 
         self.bundle: Bundle | None = None
         self.last: Split | None = None
         self._arguments, self._volume, self._vessels = arguments, volume, vessels
         self._landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
+        self._guessed = read_guessed(arguments.landmarks) if arguments.landmarks else {}
 
     def split(self, liver: np.ndarray) -> Split:
         """Split a liver (bool, k, j, i) on the volume's grid."""
@@ -104,7 +105,7 @@ class Splitter:
             liver,
             self._volume,
             self.bundle,
-            split_options(self._arguments, False, self._landmarks),
+            split_options(self._arguments, False, self._landmarks, self._guessed),
             self._vessels,
         )
         return self.last
@@ -171,8 +172,8 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     vessels = read_vessels(arguments.vessels, geometry) if arguments.vessels else None
     bundle = find_bundle(arguments.model)
     guessed = read_guessed(arguments.landmarks) if arguments.landmarks else {}
-    options = split_options(arguments, vessels is not None, landmarks)
-    split = split_mask(liver, Volume(mask, geometry), bundle, replace(options, guessed=guessed), vessels)
+    options = split_options(arguments, vessels is not None, landmarks, guessed)
+    split = split_mask(liver, Volume(mask, geometry), bundle, options, vessels)
     points = _guessed(liver, geometry, bundle) if places else {}
     for path in outputs:
         make_folder(path.resolve().parent)
@@ -219,13 +220,13 @@ def _check_outputs(paths: Sequence[Path], overwrite: bool) -> None:
 
 
 def split_options(
-    arguments: argparse.Namespace, has_vessels: bool, landmarks: dict[str, Point]
+    arguments: argparse.Namespace, has_vessels: bool, landmarks: dict[str, Point], guessed: dict[str, Point]
 ) -> SplitOptions:
     """How a command's options want a liver split."""
     from liverseg.couinaud import SplitOptions
 
-    method = method_for(arguments.couinaud_method, has_vessels, bool(landmarks))
-    return SplitOptions(method, arguments.split_segment_4, landmarks)
+    method = method_for(arguments.couinaud_method, has_vessels, bool(landmarks or guessed))
+    return SplitOptions(method, arguments.split_segment_4, landmarks, guessed)
 
 
 def _report(split: Split, bundle: Bundle) -> str:

@@ -60,7 +60,7 @@ def compare_cases(
         registration=registration,
         liver_ml=_known(first, last, first.liver.volume_ml, last.liver.volume_ml),
         lesions_ml=_known(first, last, *(sum(x.volume_ml for x in p.measured) for p in (first, last))),
-        tumor_burden_percent=Change(first.liver.tumor_burden_percent, last.liver.tumor_burden_percent),
+        tumor_burden_percent=Change(_burden(first), _burden(last)),
         liver_hu=Change(first.liver.mean_hu, last.liver.mean_hu),
         lesions=lesions,
         targets=total,
@@ -192,6 +192,13 @@ def _target_sum(
 def _known(before: TimePoint, after: TimePoint, one: float, other: float) -> Change:
     """A change of volumes; None on the side that has no liver."""
     return Change(one if before.liver_mask.any() else None, other if after.liver_mask.any() else None)
+
+
+def _burden(point: TimePoint) -> float | None:
+    """Percent of the liver, without the lesions that a reader rejected; None without a liver."""
+    if not point.liver_mask.any() or point.liver.volume_ml <= 0:
+        return None
+    return 100.0 * sum(lesion.volume_ml for lesion in point.measured) / point.liver.volume_ml
 
 
 def _provenance(

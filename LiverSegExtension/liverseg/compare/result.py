@@ -100,7 +100,8 @@ class Comparison:
     Attributes:
         before, after: as given.
         registration: None when a scan has no liver.
-        liver_ml, lesions_ml, tumor_burden_percent, liver_hu: of the whole liver.
+        liver_ml, lesions_ml, tumor_burden_percent, liver_hu: of the whole liver; rejected lesions are no
+            part of the second and the third.
         lesions: matched ones by falling size of the later one, then gone ones, then new ones.
         targets: sum of diameters.
         summary: plain sentences.

@@ -13,6 +13,7 @@ import edt
 import numpy as np
 
 from liverseg.couinaud.checks import doubts_of_given
+from liverseg.couinaud.said import is_a_doubt, is_of_the_segments
 from liverseg.couinaud.splitting import Split
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB
@@ -74,11 +75,18 @@ def split_keeping_edits(
         return EditedSplit(fresh, fresh.labels, 0.0)
     joined = fresh.labels.copy()
     order.apply(joined)[box] = _joined(parts[0], parts[1], parts[3], hand, spacing)
-    doubtful = doubts_of_given(joined, geometry)
-    method = replace(fresh.method, approximate=fresh.method.approximate or bool(doubtful))
-    said = tuple(dict.fromkeys((*fresh.warnings, *doubtful)))
     kept_ml = int(np.count_nonzero(hand)) * geometry.voxel_volume_ml
-    return EditedSplit(Split(joined, method, said), fresh.labels, kept_ml)
+    return EditedSplit(_checked_anew(fresh, joined, geometry), fresh.labels, kept_ml)
+
+
+def _checked_anew(fresh: Split, joined: np.ndarray, geometry: Geometry) -> Split:
+    """``joined`` with what the checks say of it, in place of what they said of the fresh segments."""
+    doubtful = doubts_of_given(joined, geometry)
+    others = [text for text in fresh.warnings if not is_of_the_segments(text)]
+    refuted = len(others) < len(fresh.warnings) and not any(is_a_doubt(text) for text in others)
+    approximate = bool(doubtful) or (fresh.method.approximate and not refuted)
+    said = tuple(dict.fromkeys((*others, *doubtful)))
+    return Split(joined, replace(fresh.method, approximate=approximate), said)
 
 
 def _by_hand(liver: np.ndarray, drawn: np.ndarray, before: np.ndarray, fresh: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import edt
 import numpy as np
 
+from liverseg.couinaud.segment_iv import separating_level, split_segment_iv
 from liverseg.geometry import CanonicalOrder, Geometry, bounding_box
 from liverseg.labels import SEGMENT_IVA, SEGMENT_IVB
 from liverseg.postprocess import merge_crumbs
@@ -104,7 +105,18 @@ def _is_deep(added: np.ndarray, kept: np.ndarray, spacing: tuple[float, float, f
 
 
 def _with_parts_of(kept: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """``drawn`` with segment IV in one part where ``kept`` has one."""
+    """``drawn`` with segment IV in as many parts as ``kept`` has; crops in canonical order."""
     if np.any(kept == SEGMENT_IVB.label):
-        return drawn
+        return drawn if np.any(drawn == SEGMENT_IVB.label) else _divided_as(kept, drawn)
     return np.where(drawn == SEGMENT_IVB.label, np.uint8(SEGMENT_IVA.label), drawn)
+
+
+def _divided_as(kept: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """``drawn`` with segment IV cut at the level at which ``kept`` has it cut."""
+    level = separating_level(kept == SEGMENT_IVA.label, kept == SEGMENT_IVB.label)
+    if level is None:
+        return split_segment_iv(drawn)
+    result = drawn.copy()
+    below = result[: round(level)]
+    below[below == SEGMENT_IVA.label] = SEGMENT_IVB.label
+    return result

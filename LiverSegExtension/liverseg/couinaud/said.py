@@ -27,7 +27,12 @@ def is_of_a_split(warning: str) -> bool:
 
 def is_of_the_segments(warning: str) -> bool:
     """Whether a warning is one of :func:`liverseg.couinaud.checks.doubts`, which see the segments alone."""
-    return warning.endswith(_DOUBT) and not warning.startswith((UNUSUAL_SHAPE, MOVED_FAR))
+    return is_a_doubt(warning) and not warning.startswith((UNUSUAL_SHAPE, MOVED_FAR))
+
+
+def is_a_doubt(warning: str) -> bool:
+    """Whether a warning makes a split approximate."""
+    return warning.endswith(_DOUBT)
 
 
 def kept_sentence(kept_ml: float) -> str:
