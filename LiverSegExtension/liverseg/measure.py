@@ -98,7 +98,7 @@ def measure(
     said = _Said(tracking_uids or {}, reviews or {}, confidences or {}, unchanged, same_liver)
 
     liver, cut = _liver_readout(crop)
-    cut += _between_slices(ct, masks)
+    cut += _between_slices(ct, masks, liver.volume_ml)
     lesions = _lesion_readouts(crop, structures, liver, said)
     at_edge = [str(lesion.id) for lesion in lesions if lesion.touches_volume_edge]
     if at_edge:
@@ -188,10 +188,9 @@ def _liver_readout(crop: LiverCrop) -> tuple[LiverReadout, tuple[str, ...]]:
     return readout, (f"The scan cuts the liver off ({', '.join(cut)}): its volume is a lower limit.",)
 
 
-def _between_slices(ct: Volume, masks: Masks) -> tuple[str, ...]:
+def _between_slices(ct: Volume, masks: Masks, liver_ml: float) -> tuple[str, ...]:
     """A warning where slices within the liver lie further apart, or nearer, than the grid has them."""
-    liver_ml = int(np.count_nonzero(masks.liver)) * ct.geometry.voxel_volume_ml
-    missed = uncounted_ml(masks.liver > 0, ct)
+    missed = uncounted_ml(masks.liver, ct)
     if abs(missed) <= MISSED_SHARE * liver_ml:
         return ()
     if missed > 0:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 
 import numpy as np
 
 from liverseg.case import Case, Remnant, SegmentReadout
-from liverseg.errors import InputRefused, UsageError
+from liverseg.errors import UsageError
 
 # Beyond these a height in meters or a weight in pounds was meant, or a digit slipped.
 HEIGHT_CM = (50.0, 250.0)
@@ -41,30 +40,13 @@ def future_liver_remnant(
         height_cm, weight_kg: of the person, both or neither.
 
     Raises:
-        InputRefused: see :func:`check_segments`.
         UsageError: no segment or an unknown one; only one of height and weight; a value no person has.
     """
-    check_segments(segments)
     gone = _known_segments(segments, resected)
     out = [segment for segment in segments if segment.name in gone]
     kept = [segment for segment in segments if segment.name not in gone]
     parts = [_Part(sum(s.volume_ml for s in each), sum(s.lesion_ml for s in each)) for each in (out, kept)]
     return _remnant(parts[0], parts[1], tuple(s.name for s in out), height_cm, weight_kg)
-
-
-def check_segments(segments: Sequence[SegmentReadout]) -> None:
-    """Refuse segments, as somebody's report may have them, that lack a name or a volume.
-
-    Raises:
-        InputRefused: one does.
-    """
-    for segment in segments:
-        volumes = (segment.volume_ml, segment.lesion_ml)
-        known = all(isinstance(volume, Real) and math.isfinite(volume) for volume in volumes)
-        if not known or not isinstance(segment.name, str):
-            raise InputRefused(
-                f"the report's segments are damaged ({segment.name} has no volume in ml); run LiverSeg again"
-            )
 
 
 def remnant_outside_mask(

@@ -271,12 +271,19 @@ def test_a_damaged_case_is_named_before_anything_is_written(file, content, cache
     assert not (tmp_path / "run").exists()
 
 
-def test_planted_lesions_are_for_stage_2_alone(cache, tmp_path):
+@pytest.mark.parametrize(
+    ("setting", "value", "other_task", "said"),
+    [
+        ("planted", 0.3, "stage1", "task.planted is for stage2 alone"),
+        ("least_tissue", 0.2, "couinaud", "couinaud has none to drop"),
+    ],
+)
+def test_what_a_task_cannot_do_is_refused_there_alone(cache, tmp_path, setting, value, other_task, said):
     settings = config(cache, tmp_path / "run")
-    settings.task.planted = 0.3
+    setattr(settings.task, setting, value)
     check_config(settings)
-    settings.task.name = "stage1"
-    with pytest.raises(UsageError, match="task.planted is for stage2 alone"):
+    settings.task.name = other_task
+    with pytest.raises(UsageError, match=said):
         check_config(settings)
 
 
@@ -328,15 +335,6 @@ def test_only_patches_of_stage_2_are_mirrored(cache, tmp_path):
         settings.task.name = name
         with pytest.raises(UsageError, match="stage 2 alone"):
             check_config(settings)
-
-
-def test_tasks_without_empty_patches_drop_none(cache, tmp_path):
-    settings = config(cache, tmp_path / "run")
-    settings.task.least_tissue = 0.2
-    check_config(settings)
-    settings.task.name = "couinaud"
-    with pytest.raises(UsageError, match="couinaud has none to drop"):
-        check_config(settings)
 
 
 def test_an_empty_data_folder_is_said_plainly(tmp_path):

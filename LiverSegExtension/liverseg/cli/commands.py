@@ -170,7 +170,7 @@ def _write(case: Case, arguments: argparse.Namespace, listener: Listener) -> int
 
 def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
     """Future liver remnant from a result folder; kept in its report, its long table and its PDF."""
-    from liverseg.remnant import check_segments, future_liver_remnant
+    from liverseg.remnant import future_liver_remnant
     from liverseg.writers.remnant_files import write_remnant
     from liverseg.writers.report_json import read_report, segments_of
 
@@ -179,10 +179,9 @@ def run_flr(arguments: argparse.Namespace, listener: Listener) -> int:
     report = read_report(path)
     doubts = _doubts_of_remnant(report, path, by_mask=arguments.resect_mask is not None)
     segments = segments_of(report)
-    check_segments(segments)
     size = (arguments.height_cm, arguments.weight_kg)
     if arguments.resect_mask is not None:
-        remnant = _remnant_by_mask(folder, arguments.resect_mask, size)
+        remnant = _remnant_by_mask(folder, report, arguments.resect_mask, size)
     else:
         names = [name.strip() for name in arguments.resect.split(",") if name.strip()]
         remnant = future_liver_remnant(segments, names, *size)
@@ -216,18 +215,18 @@ def _doubts_of_remnant(report: dict[str, Any], path: Path, by_mask: bool) -> lis
     return doubts
 
 
-def _remnant_by_mask(folder: Path, mask: Path, size: tuple[float | None, float | None]) -> Remnant:
+def _remnant_by_mask(
+    folder: Path, report: dict[str, Any], mask: Path, size: tuple[float | None, float | None]
+) -> Remnant:
     """The remnant outside of a mask that was drawn on the grid of a result folder."""
-    from liverseg.compare.time_point import read_time_point
+    from liverseg.compare.time_point import labels_beside
     from liverseg.label_grids import onto_grid
     from liverseg.remnant import remnant_outside_mask
 
-    point = read_time_point(folder)
+    liver, lesions, geometry = labels_beside(report, folder)
     drawn, grid = read_labels(mask)
-    resect, _ = onto_grid(drawn, grid, point.geometry, mask.name)
-    return remnant_outside_mask(
-        point.liver_mask, point.lesion_labels, resect > 0, point.geometry.voxel_volume_ml, *size
-    )
+    resect, _ = onto_grid(drawn, grid, geometry, mask.name)
+    return remnant_outside_mask(liver > 0, lesions, resect > 0, geometry.voxel_volume_ml, *size)
 
 
 def run_series(arguments: argparse.Namespace, listener: Listener) -> int:

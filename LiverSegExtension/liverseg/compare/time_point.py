@@ -83,26 +83,38 @@ def read_time_point(folder: Path, ct: Path | None = None) -> TimePoint:
     if not folder.is_dir():
         raise InputRefused(f"{folder} is no folder; name a folder that 'liverseg segment' wrote")
     report = read_report(folder / "report.json")
-    liver, lesions = liver_of(report), lesions_of(report)
-    mask, geometry = _labels(folder / "liver.nii.gz")
-    labels, other = _labels(folder / "lesions.nii.gz")
-    if not geometry.matches(other):
-        raise InputRefused(f"the label maps in {folder} lie on different grids; run 'liverseg measure' again")
-    _check_together(folder, mask, labels, geometry, liver, lesions)
+    mask, labels, geometry = labels_beside(report, folder)
     provenance = report["provenance"] if isinstance(report.get("provenance"), dict) else {}
     told = provenance.get("input")
     return TimePoint(
         liver_mask=mask > 0,
         lesion_labels=labels.astype(np.uint16),
         geometry=geometry,
-        liver=liver,
-        lesions=lesions,
+        liver=liver_of(report),
+        lesions=lesions_of(report),
         ct=_ct_on(geometry, folder, ct),
         input=told if isinstance(told, dict) else {},
         made_by=_made_by(
             provenance.get("version"), provenance.get("model_name"), provenance.get("weights_sha256")
         ),
     )
+
+
+def labels_beside(report: dict[str, Any], folder: Path) -> tuple[np.ndarray, np.ndarray, Geometry]:
+    """Liver and lesions (k, j, i) of the label maps that a report tells of, and their grid.
+
+    Args:
+        folder: of the report, with ``liver.nii.gz`` and ``lesions.nii.gz``.
+
+    Raises:
+        InputRefused: a file is missing or damaged, or the report does not tell of these maps.
+    """
+    mask, geometry = _labels(folder / "liver.nii.gz")
+    labels, other = _labels(folder / "lesions.nii.gz")
+    if not geometry.matches(other):
+        raise InputRefused(f"the label maps in {folder} lie on different grids; run 'liverseg measure' again")
+    _check_together(folder, mask, labels, geometry, liver_of(report), lesions_of(report))
+    return mask, labels, geometry
 
 
 def _labels(path: Path) -> tuple[np.ndarray, Geometry]:

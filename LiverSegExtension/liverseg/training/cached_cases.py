@@ -194,13 +194,22 @@ def with_aorta(folder: Path) -> set[str]:
 
 
 def load_cached(folder: Path, case: str) -> CachedCase:
-    """One case of a cache folder; its arrays stay on disk until they are read."""
+    """One case of a cache folder; its arrays stay on disk until they are read.
+
+    Raises:
+        InputRefused: it lacks its label, or its files are damaged.
+    """
     place = folder / case
-    known = Known(**json.loads((place / CASE_FILE).read_text(encoding="utf-8")))
-    label = _mapped(place / "label.npy")
+    try:
+        known = Known(**json.loads((place / CASE_FILE).read_text(encoding="utf-8")))
+        label, image, counted, aorta = (
+            _mapped(place / f"{name}.npy") for name in ("label", "image", "counted", "aorta")
+        )
+    except (ValueError, TypeError, KeyError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise InputRefused(f"{place} is damaged ({reason}): delete it and prepare the cache again") from error
     if label is None:
         raise InputRefused(f"{place} lacks its label.npy; run scripts/prepare_data.py again")
-    image, counted, aorta = (_mapped(place / f"{name}.npy") for name in ("image", "counted", "aorta"))
     return CachedCase(case, label, image, known, counted, aorta)
 
 

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from liverseg.errors import InputRefused, UsageError
+from liverseg.errors import UsageError
 from liverseg.networks.resnet_unet import load_imagenet_weights
 from liverseg.training.beginning import Beginning, begin_with, has_coarser_outputs, read_beginning
 from liverseg.training.burden import with_clinical_table
@@ -98,7 +98,7 @@ def further_cases(data: DataConfig, held: list[str]) -> dict[str, CachedCase]:
     """
     left_out = unseen_persons(data) | {person_of(case) for case in held}
     cases = {
-        further_name(name, folder): whole_case(Path(folder), name)
+        further_name(name, folder): load_cached(Path(folder), name)
         for folder in data.further
         for name in cached_names(Path(folder))
         if person_of(name) not in left_out
@@ -107,25 +107,10 @@ def further_cases(data: DataConfig, held: list[str]) -> dict[str, CachedCase]:
     return {name: replace(case, case=name) for name, case in cases.items()}
 
 
-def whole_case(folder: Path, case: str) -> CachedCase:
-    """One case of a cache folder.
-
-    Raises:
-        InputRefused: its files are damaged.
-    """
-    try:
-        return load_cached(folder, case)
-    except (ValueError, TypeError, KeyError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise InputRefused(
-            f"{folder / case} is damaged ({reason}): delete it and prepare the cache again"
-        ) from error
-
-
 def _task(config: RunConfig, names: list[str], further: dict[str, CachedCase] | None = None) -> Task:
     """The task over the named cases; without ``further`` (in a validation) it also plants nothing."""
     settings = config.task
-    cases = {name: whole_case(Path(config.data.cache), name) for name in names}
+    cases = {name: load_cached(Path(config.data.cache), name) for name in names}
     z, y, x = settings.patch
     return make_task(
         config,
@@ -194,7 +179,7 @@ def _normalization(config: RunConfig, kept: list[str]) -> dict[str, float] | Non
     """The foreground's, where the settings ask for it."""
     if config.network.normalization != "foreground":
         return None
-    return foreground_statistics(whole_case(Path(config.data.cache), name) for name in kept).to_json()
+    return foreground_statistics(load_cached(Path(config.data.cache), name) for name in kept).to_json()
 
 
 def _beginning(config: RunConfig, folder: Path) -> Beginning | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,20 @@ def segments_of(report: dict[str, Any]) -> tuple[SegmentReadout, ...]:
     """The Couinaud segments of a report.
 
     Raises:
-        InputRefused: they are missing or damaged.
+        InputRefused: they are missing or damaged, or one lacks a name or a volume.
     """
     try:
-        return tuple(SegmentReadout(**segment) for segment in report["segments"])
+        segments = tuple(SegmentReadout(**segment) for segment in report["segments"])
     except (KeyError, TypeError) as error:
         raise InputRefused(f"the report's segments are damaged ({error}); run LiverSeg again") from error
+    for segment in segments:
+        volumes = (segment.volume_ml, segment.lesion_ml)
+        known = all(isinstance(volume, Real) and math.isfinite(volume) for volume in volumes)
+        if not known or not isinstance(segment.name, str):
+            raise InputRefused(
+                f"the report's segments are damaged ({segment.name} has no volume in ml); run LiverSeg again"
+            )
+    return segments
 
 
 def remnant_of(report: dict[str, Any]) -> Remnant | None:
