@@ -17,7 +17,7 @@ from liverseg.checks import check_volume
 from liverseg.cli.batch import run_batch
 from liverseg.cli.compare import run_compare
 from liverseg.cli.console import Listener
-from liverseg.cli.couinaud import Splitter, method_for, read_before, run_couinaud
+from liverseg.cli.couinaud import Splitter, method_for, read_before, read_points, run_couinaud
 from liverseg.cli.devices import run_devices
 from liverseg.cli.evaluate import run_compare_scores, run_evaluate
 from liverseg.cli.tables import case_lines, remnant_lines, series_lines
@@ -50,10 +50,7 @@ KEPT_SEGMENTS = (
 def run_segment(arguments: argparse.Namespace, listener: Listener) -> int:
     """CT in, all outputs out."""
     _check_outputs(arguments)
-    from liverseg.couinaud.landmark_file import read_guessed, read_landmarks
-
-    landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
-    guessed = read_guessed(arguments.landmarks) if arguments.landmarks else {}
+    landmarks, guessed = read_points(arguments.landmarks)
     ct = read_volume(arguments.ct, arguments.series)
     from liverseg.pipeline import SegmentOptions, segment
 

@@ -87,13 +87,10 @@ class Splitter:
 
     def __init__(self, arguments: argparse.Namespace, volume: Volume, vessels: np.ndarray | None) -> None:
         """Read the landmarks; ``vessels`` are on the volume's grid."""
-        from liverseg.couinaud.landmark_file import read_guessed, read_landmarks
-
         self.bundle: Bundle | None = None
         self.last: Split | None = None
         self._arguments, self._volume, self._vessels = arguments, volume, vessels
-        self._landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
-        self._guessed = read_guessed(arguments.landmarks) if arguments.landmarks else {}
+        self._landmarks, self._guessed = read_points(arguments.landmarks)
 
     def split(self, liver: np.ndarray) -> Split:
         """Split a liver (bool, k, j, i) on the volume's grid."""
@@ -143,6 +140,17 @@ def read_before(path: Path, volume: Volume) -> np.ndarray:
     return read.masks.couinaud
 
 
+def read_points(path: Path | None) -> tuple[dict[str, Point], dict[str, Point]]:
+    """The landmarks of a file, those that a person placed and those that nobody moved; none without a file.
+
+    Raises:
+        InputRefused: see :func:`liverseg.couinaud.landmark_file.read_landmarks`.
+    """
+    from liverseg.couinaud.landmark_file import read_guessed, read_landmarks
+
+    return ({}, {}) if path is None else (read_landmarks(path), read_guessed(path))
+
+
 def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     """A label map of the segments from any liver mask."""
     out, places, report = arguments.out, arguments.save_landmarks, arguments.report
@@ -158,7 +166,7 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
             raise UsageError(f"{path} is an input of the same command; give the output another name")
     from liverseg.bundle import find_bundle
     from liverseg.couinaud import split_mask
-    from liverseg.couinaud.landmark_file import read_guessed, read_landmarks, write_landmarks
+    from liverseg.couinaud.landmark_file import write_landmarks
     from liverseg.reading import read_labels
     from liverseg.volume import Volume
     from liverseg.writers.atomic import make_folder, written_whole
@@ -168,10 +176,9 @@ def run_couinaud(arguments: argparse.Namespace, listener: Listener) -> int:
     liver = mask > 0
     if not liver.any():
         raise InputRefused(f"{arguments.mask.name} holds no voxel above 0, so there is no liver to split")
-    landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else {}
+    landmarks, guessed = read_points(arguments.landmarks)
     vessels = read_vessels(arguments.vessels, geometry) if arguments.vessels else None
     bundle = find_bundle(arguments.model)
-    guessed = read_guessed(arguments.landmarks) if arguments.landmarks else {}
     options = split_options(arguments, vessels is not None, landmarks, guessed)
     split = split_mask(liver, Volume(mask, geometry), bundle, options, vessels)
     points = _guessed(liver, geometry, bundle) if places else {}
