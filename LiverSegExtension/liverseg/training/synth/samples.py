@@ -95,7 +95,7 @@ def read_sample(place: Path) -> TrainingSample:
     """
     try:
         case = load_cached(place.parent, place.name)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, InputRefused) as error:
         raise InputRefused(f"{place} is no training sample ({error}); make it again") from error
     if case.image is None:
         raise InputRefused(f"{place} is no training sample (it has no image); make it again")
